@@ -89,11 +89,12 @@ def differences(ours: Table, theirs: dict[str, np.ndarray]) -> None:
 SHAPES = ("disc", "ellipse", "rectangle", "fibre", "ring")
 
 
-def drawn(kind: str, long: float, wide: float, rng: np.random.Generator) -> np.ndarray:
-    """Draw a shape at a random angle and place below a pixel: a pixel belongs to it if its centre is inside."""
+def drawn(kind: str, long: float, wide: float, rng: np.random.Generator, turned: float | None = None) -> np.ndarray:
+    """Draw a shape at an angle, else at random, and a place below a pixel: pixels with their centre inside."""
     side = int(np.hypot(long, wide) + 12)
     y, x = np.mgrid[:side, :side] + 0.5
     (cx, cy), turn = side / 2 + rng.uniform(-0.5, 0.5, 2), rng.uniform(0, np.pi)
+    turn = turn if turned is None else np.radians(turned)
     u, v = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn), (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)
     inside: np.ndarray = {
         "disc": np.hypot(u, v) <= long / 2,
@@ -116,7 +117,7 @@ def truth(kind: str, long: float, wide: float) -> dict[str, float]:
     }[kind]
     least = long if kind == "ring" else wide
     return {
-        "area": area, "equivalent_diameter": np.sqrt(4 / np.pi * area),
+        "area": area, "ellipse_area": area, "equivalent_diameter": np.sqrt(4 / np.pi * area),
         "feret_max": np.hypot(long, wide) if kind == "rectangle" else long, "feret_min": least,
         "rect_length": long, "rect_width": least, "thickness_mean": wide,
         "skeleton_length": np.pi * (long - wide) if kind == "ring" else long,
@@ -127,7 +128,7 @@ def intervals(count: int = 400) -> None:
     """Print how many 95% intervals hold the true value: shapes of random size, angle and place, then on a plane."""
     rng = np.random.default_rng(int(sys.argv[2]) if len(sys.argv) > 2 else 0)
     size = (140, 140)
-    names = ("area", "equivalent_diameter", "feret_max", "feret_min", "rect_length", "rect_width")
+    names = ("area", "equivalent_diameter", "ellipse_area", "feret_max", "feret_min", "rect_length", "rect_width")
     print(f"{'held by 95% intervals, %':26}" + " ".join(f"{name:>20}" for name in names))
     both: dict[str, list[np.ndarray]] = {"all, pixels": [], "all, scale known to 0.5%": []}
     for kind in SHAPES:
@@ -141,7 +142,7 @@ def intervals(count: int = 400) -> None:
         found = Instances(Masks.from_dense(np.stack(masks)))
         scales = 0.1 * (1 + rng.normal(0, 0.005, count))
         plain = held(measure(found, uncertainty=True, properties=names), np.array(true), names)
-        powers = np.array([2 if name == "area" else 1 for name in names])
+        powers = np.array([2 if name.endswith("area") else 1 for name in names])
         there = [
             held(
                 measure(
@@ -155,16 +156,23 @@ def intervals(count: int = 400) -> None:
             )
             for k, scale in enumerate(scales.tolist())
         ]
-        print(f"{kind:26}" + " ".join(f"{100 * v:20.1f}" for v in plain.mean(0)), flush=True)
+        print(f"{kind:26}" + " ".join(f"{100 * v:20.1f}" for v in share(plain)), flush=True)
         both["all, pixels"].append(plain)
         both["all, scale known to 0.5%"].append(np.concatenate(there))
     for name, rows in both.items():
-        print(f"{name:26}" + " ".join(f"{100 * v:20.1f}" for v in np.concatenate(rows).mean(0)))
+        print(f"{name:26}" + " ".join(f"{100 * v:20.1f}" for v in share(np.concatenate(rows))))
 
 
 def held(table: Table, true: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Return which intervals hold the true value."""
-    return np.stack([abs(table[name] - true[:, k]) <= table[f"{name}_u95"] for k, name in enumerate(names)], 1)
+    """Return which intervals hold the true value, 1 or 0; NaN where nothing is measured."""
+    off = np.stack([abs(table[name] - true[:, k]) - table[f"{name}_u95"] for k, name in enumerate(names)], 1)
+    return np.where(np.isnan(off), np.nan, off <= 0)
+
+
+def share(hits: np.ndarray) -> np.ndarray:
+    """Return the share of ones of each column, NaN of no numbers."""
+    measured = ~np.isnan(hits)
+    return np.nansum(hits, 0) / np.where(measured.any(0), measured.sum(0), np.nan)
 
 
 def edges() -> None:
@@ -221,27 +229,36 @@ def accuracy(count: int = 60) -> None:
     """Print the mean error in pixels of both, on shapes of known size."""
     shapes = [("disc", 2 * r, 2 * r) for r in (5, 10, 20, 50, 100)]
     shapes += [("rectangle", 40, 10), ("rectangle", 25, 20), ("fibre", 60, 3), ("fibre", 60, 6), ("ring", 60, 8)]
-    columns = ("area", "feret_max", "rect_length", "thickness_mean", "skeleton_length")
-    print(f"{'mean error, ours / scikit-image':32}" + " ".join(f"{name:>16}" for name in ("area %", *columns[1:])))
+    columns = ("area", "ellipse_area", "feret_max", "rect_length", "rect_angle", "thickness_mean", "skeleton_length")
+    words = {"area": "area %", "ellipse_area": "ellipse_area %", "rect_angle": "rect_angle deg"}
+    print(f"{'mean error, ours / scikit-image':32}" + " ".join(f"{words.get(name, name):>16}" for name in columns))
     for kind, long, wide in shapes:
         rng = np.random.default_rng(0)
-        masks = [np.pad(drawn(kind, long, wide, rng), 1) for _ in range(count)]
+        turns = rng.uniform(0, 180, count)
+        masks = [np.pad(drawn(kind, long, wide, rng, turn), 1) for turn in turns.tolist()]
         ours = measure(Instances(Masks.from_dense(np.stack(masks))))
         found = []
         for mask in masks:
             (region,) = regionprops(mask.astype(np.uint8))
             lines, depth = medial_axis(mask, return_distance=True)
             found.append((
-                region.area, region.feret_diameter_max, region.axis_major_length, 2 * depth[lines].mean(),
-                skeletonize(mask).sum(),
+                region.area, region.area, region.feret_diameter_max, region.axis_major_length,
+                90 - np.degrees(region.orientation), 2 * depth[lines].mean(), skeletonize(mask).sum(),
             ))  # fmt: skip
         cells = []
+        unknown = {"rectangle": {"thickness_mean", "skeleton_length"}}.get(kind, set())
+        unknown |= {"rect_angle"} if kind in ("disc", "ring") else set()
         for name, theirs in zip(columns, np.array(found).T, strict=True):
-            true = truth(kind, long, wide)[name]
-            per = 100 / true if name == "area" else 1
-            mine, other = (float(np.abs(v - true).mean()) * per for v in (ours[name], theirs))
-            known = name not in ("thickness_mean", "skeleton_length") or kind != "rectangle"
-            cells.append(f"{mine:8.2f} /{other:6.2f}" if known else f"{'':16}")
+            if name in unknown or np.isnan(ours[name]).all():
+                cells.append(" " * 16)
+                continue
+            true = turns if name == "rect_angle" else truth(kind, long, wide)[name]
+            per = 100 / true if name.endswith("area") else 1
+            off = [v - true for v in (ours[name], theirs)]
+            if name == "rect_angle":
+                off = [(v + 90) % 180 - 90 for v in off]
+            mine, other = (float(np.nanmean(np.abs(v))) * per for v in off)
+            cells.append(f"{mine:8.3f} /{other:6.2f}")
         print(f"{kind:12} {long:4} {wide:4}           " + " ".join(cells), flush=True)
 
 

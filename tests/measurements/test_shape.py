@@ -402,7 +402,7 @@ def rendered(kind: str, long: float, wide: float, rng: np.random.Generator) -> n
 
 @pytest.mark.parametrize("scale", [(1.0, 1.0), (0.5, 0.5)])
 @pytest.mark.parametrize(("long", "wide", "most"), [(20, 20, 0.1), (40, 40, 0.08), (60, 30, 0.15), (40, 36, 0.1)])
-def test_diameters_and_rectangles_of_ellipses_are_those_of_their_moments(
+def test_diameters_and_rectangles_of_ellipses_are_those_of_the_ellipse(
     long: float, wide: float, most: float, scale: tuple[float, float]
 ) -> None:
     rng = np.random.default_rng(3)
@@ -412,7 +412,7 @@ def test_diameters_and_rectangles_of_ellipses_are_those_of_their_moments(
         assert np.abs(table[name] / scale[0] - true).mean() <= most, name
     if long > wide:
         turned = (table["rect_angle"] - table["orientation"] + 90) % 180 - 90
-        assert np.median(np.abs(turned)) < 1e-6
+        assert np.median(np.abs(turned)) < 1
 
 
 @pytest.mark.parametrize(("long", "wide"), [(40, 10), (25, 20), (30, 30)])

@@ -86,7 +86,13 @@ class Property:
     area it is in square pixels, and times the root of the perimeter in pixels."""
 
     def half_width(
-        self, values: Array, around: Float, edge: Edges, side: Float | float, scale_error: float = 0.0
+        self,
+        values: Array,
+        around: Float,
+        edge: Edges,
+        side: Float | float,
+        scale_error: float = 0.0,
+        known: Array | None = None,
     ) -> Float:
         """Return how far values may be off, half the width of 95% intervals: float64 (N,); of no length or area 0.
 
@@ -101,14 +107,16 @@ class Property:
         edge : how far outlines may be off.
         side : the side of a pixel, or of a pixel at each mask, in the unit of the results.
         scale_error : relative standard uncertainty of lengths.
+        known : float64 (N,), the spread of each value, where it is known; NaN where `spread` counts.
         """
+        spread = self.spread if known is None else np.where(np.isnan(known), self.spread, known)
         relative = _95 * scale_error
         if self.dimension == "length" and self.name != "equivalent_diameter":
-            return np.asarray(np.hypot(np.hypot(self.spread, 2 * edge.point) * side, relative * values))
+            return np.asarray(np.hypot(np.hypot(spread, 2 * edge.point) * side, relative * values))
         if self.dimension not in ("length", "area"):
             return np.zeros(len(values))
         area = values if self.dimension == "area" else np.pi / 4 * values**2
-        width = np.hypot(np.hypot(self.spread * np.sqrt(around), edge.mean * around) * side**2, 2 * relative * area)
+        width = np.hypot(np.hypot(spread * np.sqrt(around), edge.mean * around) * side**2, 2 * relative * area)
         return np.asarray(width if self.dimension == "area" else width / np.where(values > 0, np.pi / 2 * values, 1))
 
 
@@ -137,7 +145,8 @@ class Measure:
     properties: tuple[Property, ...]
     """What it can measure, in the order of the columns."""
     compute: Callable[[Request], Mapping[str, Array]]
-    """Measure at least the wanted properties: name to an array of shape (N,) or (N, columns)."""
+    """Measure at least the wanted properties: name to an array of shape (N,) or (N, columns). ``NAME_spread`` beside
+    them says what takes the place of `Property.spread` for each instance, in pixels; NaN where nothing does."""
     needs_image: bool = False
     """Whether it measures pixels of the image, not only masks."""
     needs_full: bool = False

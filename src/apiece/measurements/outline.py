@@ -8,8 +8,9 @@ import numpy as np
 
 from apiece._arrays import Array, Float, Int
 from apiece.core.masks import Masks
-from apiece.core.runs import Runs, expand, segment_sum, sums
+from apiece.core.runs import expand, segment_sum, sums
 from apiece.core.topology import run_parts, trace
+from apiece.measurements._kit.holes import holes_of
 from apiece.measurements.contract import Measure, Property, Request
 from apiece.ops.hull import hull_columns
 from apiece.ops.perimeter import crofton
@@ -25,7 +26,7 @@ def _compute(request: Request) -> Mapping[str, Array]:
     masks, scale, wanted = request.masks, request.scale, request.wanted
     out: dict[str, Array] = {}
     if wanted & {"convexity", "hole_area", "hole_area_max"}:
-        holes = _holes(masks)
+        holes = holes_of(masks)
         size = scale[0] * scale[1]
         out["hole_area"], out["hole_area_max"] = holes.area * size, _largest_part(holes) * size
         outline = crofton(masks, scale) - crofton(holes, scale)
@@ -35,22 +36,6 @@ def _compute(request: Request) -> Mapping[str, Array]:
     if "roughness" in wanted:
         out["roughness"] = _roughness(masks, np.array(scale))
     return out
-
-
-def _holes(masks: Masks) -> Masks:
-    """Return the holes of each mask: the background in its box that does not reach a side of the box."""
-    some = np.where(masks.holes > 0, 1, 0)
-    boxes = masks.boxes * some[:, None]
-    around = Masks.from_boxes(boxes, masks.size).runs
-    inner = masks[np.flatnonzero(some)].runs
-    inside = inner._replace(offsets=np.append(0, np.cumsum(np.diff(masks.offsets) * some)))
-    rest = around.without(inside, masks.size)
-    part = run_parts(rest, masks.size, corners=True)[1]
-    x0, y0, x1, y1 = boxes.astype(np.int64)[rest.owners].T
-    outer = (rest.x == x0) | (rest.x == x1 - 1) | (rest.y0 == y0) | (rest.y1 == y1)
-    closed = ~np.isin(part, part[outer])
-    kept = Runs.ordered(rest.owners[closed], rest.x[closed], rest.y0[closed], rest.y1[closed], rest.number)
-    return Masks.of_runs(masks.size, kept)
 
 
 def _largest_part(masks: Masks) -> Int:

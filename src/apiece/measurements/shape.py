@@ -12,10 +12,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from apiece._arrays import Array, Float
+from apiece._arrays import Array
 from apiece.core.masks import Masks
-from apiece.core.runs import owners
+from apiece.measurements._kit.fitted import with_fits
 from apiece.measurements._kit.forms import AREA, MAJOR, MINOR, beside_ellipse, with_forms
+from apiece.measurements._kit.moments import ellipses, ratio
 from apiece.measurements.contract import Measure, Property, Request
 from apiece.ops.hull import calipers, convex_pixels, hull_columns
 from apiece.ops.perimeter import crofton
@@ -33,9 +34,9 @@ def _compute(request: Request) -> Mapping[str, Array]:
     out = _sizes(masks, request.scale)
     if wanted & {"perimeter", "circularity"}:
         out |= _outline(masks, out["area"], request.scale)
-    hull = wanted & {"feret_max", "feret_min", "rect_length", "rect_width", "rect_angle", "solidity"}
+    hull = wanted & {"feret_max", "feret_min", "rect_length", "rect_width", "rect_angle", "ellipse_area", "solidity"}
     if hull or wanted & {"major_axis", "minor_axis", "orientation", "eccentricity"}:
-        out |= _ellipses(masks, request.scale)
+        out |= ellipses(masks, request.scale)
     if hull:
         out |= _hulls(masks, request.scale, out, "solidity" in wanted)
     if "holes" in wanted:
@@ -63,7 +64,7 @@ def _sizes(masks: Masks, scale: tuple[float, float]) -> Columns:
 
 def _outline(masks: Masks, area: Array, scale: tuple[float, float]) -> Columns:
     perimeter = crofton(masks, scale)
-    circularity = np.where(masks.area >= ROUND, _ratio(4 * np.pi * area, perimeter**2), np.nan)
+    circularity = np.where(masks.area >= ROUND, ratio(4 * np.pi * area, perimeter**2), np.nan)
     return {"perimeter": perimeter, "circularity": circularity}
 
 
@@ -83,50 +84,11 @@ def _hulls(masks: Masks, scale: tuple[float, float], axes: Columns, solidity: bo
     if scale[0] == scale[1]:
         pixels = axes | {name: axes[name] / side for name in ("major_axis", "minor_axis")}
     else:
-        pixels = _ellipses(masks, (1.0, 1.0))
+        pixels = ellipses(masks, (1.0, 1.0))
     beside, edges = beside_ellipse(hulls, masks.centroids, pixels), np.diff(hulls.offsets)
     out = with_forms(out, masks.area, axes, beside, edges, side)
-    return out | ({"solidity": _ratio(masks.area, convex_pixels(columns, count))} if solidity else {})
-
-
-def _ellipses(masks: Masks, scale: tuple[float, float]) -> Columns:
-    """Return the axes of the ellipse with the pixel centres' second moments, in closed form from the runs."""
-    n = (masks.y1 - masks.y0).astype(np.float64)
-    owner = owners(masks.offsets)
-    centre = masks.centroids[owner]
-    dx = (masks.x + 0.5 - centre[:, 0]) * scale[0]
-    dy = ((masks.y0 + masks.y1) / 2 - centre[:, 1]) * scale[1]
-    inside = (n * n - 1) / 12 * scale[1] ** 2
-    area = masks.area
-    xx, yy, xy = (_ratio(_sum(n * v, masks), area) for v in (dx * dx, dy * dy + inside, dx * dy))
-    middle, spread = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
-    # rounding leaves a trace instead of 0: the width of a line, the difference of a disc's axes
-    noise = 1e-12 * middle
-    small = np.where(middle - spread > noise, middle - spread, np.minimum(middle, 0.0))
-    large = middle + spread
-    turned = np.degrees(np.arctan2(2 * xy, xx - yy)) / 2 % 180
-    turned = np.where(180 - turned < 1e-9, 0.0, turned)
-    return {
-        "major_axis": 4 * np.sqrt(large),
-        "minor_axis": 4 * np.sqrt(small),
-        "orientation": np.where(spread <= noise, np.minimum(middle, 0.0), turned),
-        "eccentricity": np.sqrt(1 - _ratio(small, large, where_zero=1.0)),
-    }
-
-
-def _sum(values: Float, masks: Masks) -> Float:
-    """Sum over the runs of each mask; unlike a difference of running sums, this keeps a small mask's digits."""
-    out = np.zeros(len(masks))
-    some = np.flatnonzero(np.diff(masks.offsets))
-    if len(some):
-        out[some] = np.add.reduceat(values, masks.offsets[some])
-    return out
-
-
-def _ratio(a: Array, b: Array, where_zero: float = np.nan) -> Float:
-    out = np.full(len(a), where_zero)
-    np.divide(a, b, out=out, where=b != 0)
-    return out
+    out = with_fits(out, masks, axes | {name: axes[name] / side for name in ("major_axis", "minor_axis")}, edges, scale)
+    return out | ({"solidity": ratio(masks.area, convex_pixels(columns, count))} if solidity else {})
 
 
 MEASURE = Measure(
@@ -134,6 +96,12 @@ MEASURE = Measure(
     properties=(
         Property("pixels", "none", "number of pixels"),
         Property("area", "area", "number of pixels times the area of a pixel; holes are not counted", spread=AREA),
+        Property(
+            "ellipse_area",
+            "area",
+            "area of the ellipse or disc, less that of its hole, of whose pixels the mask is made; of others none",
+            spread=AREA,
+        ),
         Property("perimeter", "length", "outline and holes, Crofton in 4 directions (skimage perimeter_crofton)"),
         Property("equivalent_diameter", "length", "diameter of the disc of the same area", spread=AREA),
         Property("box", "pixel", "half-open box, pixel edges; zeros for an empty mask", parts=("x0", "y0", "x1", "y1")),

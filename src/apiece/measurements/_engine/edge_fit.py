@@ -59,7 +59,7 @@ class EdgeFit:
             times = np.sqrt(np.maximum(off**2 - pixels**2, 0)) / width
             if name == "area":
                 self._mean.append(times)
-            elif name != "equivalent_diameter":  # which follows from the area
+            elif prop.dimension == "length" and name != "equivalent_diameter":  # which follows from the area
                 self._point.append(times)
 
     @property

@@ -157,7 +157,11 @@ def _widths(
     side = np.sqrt(scale[0] * scale[1]) if calibration is None else pixel_sides(masks, calibration)
     error = 0.0 if calibration is None else calibration.scale_error
     around = crofton(masks)
-    widths = {p.name: p.half_width(measured[p.name], around, edge, side, error) for p in wanted if p.spread}
+    widths = {
+        p.name: p.half_width(measured[p.name], around, edge, side, error, measured.get(f"{p.name}_spread"))
+        for p in wanted
+        if p.spread
+    }
     return {name: np.where(masks.area > 0, width, np.nan) for name, width in widths.items()}
 
 

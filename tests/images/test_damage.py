@@ -124,11 +124,13 @@ def test_rubbish_behind_a_magic_number(tmp_path: Path, magic: bytes, rest: bytes
 def test_missing_empty_folder_text(tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("hello, I am a letter")
+    (tmp_path / "val.JSON").write_text('{"images": []}')
     (tmp_path / "page.jpg").write_text("<html>404</html>")
     for name, reason in {
         "none.png": "does not exist",
         "empty.png": "is empty",
         "text.png": "none of .*PNG.*whatever its name says.*hello",
+        "val.JSON": "file of labels .*, not an image; name the images",
         "page.jpg": "begins with b'<html>",
         ".": "folder",
     }.items():

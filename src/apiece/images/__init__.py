@@ -225,6 +225,9 @@ def _reader_of_folder(path: Path) -> ImageReader:
     return reader
 
 
+_TEXT_SUFFIXES = (".csv", ".geojson", ".json", ".jsonl", ".txt", ".xml", ".yaml", ".yml")
+
+
 def _reader_of_file(path: Path) -> ImageReader:
     try:
         if path.exists() and not path.is_file():
@@ -242,6 +245,8 @@ def _reader_of_file(path: Path) -> ImageReader:
     if reader is None:
         if is_video(path):
             raise ImageError(path, "is a video, not an image; apiece track follows the objects of a video")
+        if path.suffix.lower() in _TEXT_SUFFIXES:
+            raise ImageError(path, "is a file of labels or text, not an image; name the images, or their folder")
         kinds = ", ".join(reader.kind for reader in readers)
         raise ImageError(path, f"is none of {kinds}, whatever its name says: it begins with {head[:12]!r}")
     return reader

@@ -20,7 +20,7 @@ from apiece.errors import FormatError, LossyFormatError
 from apiece.formats import geojson
 from apiece.formats._kit import json_stream
 from apiece.formats.contract import in_pieces
-from apiece.formats.geojson._objects import Reader
+from apiece.formats.geojson._objects import Reader, Table
 
 Save = Callable[..., Path]
 OUTER = [[1, 1], [6, 1], [6, 5], [1, 5], [1, 1]]
@@ -359,7 +359,7 @@ def test_objects_drawn_at_once_are_those_drawn_one_by_one(
         x, y = rng.uniform(reach, 90 - reach, 2).round(2).tolist()
         ring = [[x, y], [x + 8, y], [x + 8, y + 6.5], [x, y + 6.5], [x, y]]
         hole = [[x + 2, y + 2], [x + 2, y + 4], [x + 5, y + 4], [x + 2, y + 2]]
-        parts = [[ring], [ring, hole], [[ring, hole], [[[1, 1], [4, 1], [4, 5]]]]][k % 3 if seed % 2 else 0]
+        parts: list[Any] = [[ring], [ring, hole], [[ring, hole], [[[1, 1], [4, 1], [4, 5]]]]][k % 3 if seed % 2 else 0]
         more: dict[str, Any] = {"score": 0.5} if scored else {}
         more |= {"grade": k % 2, "iscrowd": k % 5 == 0} if seed % 3 else {"feature_id": "own"}
         kind = "MultiPolygon" if len(np.shape(parts[0][0])) == 2 else "Polygon"
@@ -381,15 +381,15 @@ def test_objects_drawn_at_once_are_those_drawn_one_by_one(
         ]
         return [one.masks for one in found], repr(said), labels.cut, list(map(str, bad))
 
-    blocks, drawn = Reader.instances, [False]
+    read, drawn = Reader.table, [False]
 
-    def noted(*given: Any) -> Instances | None:
-        found = blocks(*given)
+    def noted(*given: Any) -> Table | None:
+        found = read(*given)
         drawn.append(found is not None)
         return found
 
-    monkeypatch.setattr(Reader, "instances", noted)
+    monkeypatch.setattr(Reader, "table", noted)
     once = outcome()
     assert any(drawn)
-    monkeypatch.setattr(Reader, "instances", lambda *given: None)
+    monkeypatch.setattr(Reader, "table", lambda *given: None)
     assert once == outcome()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -57,13 +57,31 @@ def assemble(
     index: int = 0,
     first: int = 0,
 ) -> Instances:
+    """Return the entries of an image as `draw` draws them."""
+    kept, masks = draw(entries, size, path, on_bad, border, index, first)
+    return _instances(kept, masks, classes) if entries else nobody(size, classes)
+
+
+def draw(
+    entries: list[Entry],
+    size: Size,
+    path: Path,
+    on_bad: OnBad,
+    border: Border | None = None,
+    index: int = 0,
+    first: int = 0,
+) -> tuple[list[Entry], Masks]:
     """Draw all entries of the image at ``index``, or of its piece that begins with instance ``first``, many at a time.
 
     What lies outside is cut as far as ``border`` allows; it keeps what was cut. What cannot be drawn is raised, or
     reported and left out.
+
+    Returns
+    -------
+    The entries that are left, and a mask for each.
     """
     if not entries:
-        return nobody(size, classes)
+        return [], Masks.empty(size)
     pieces = [piece for entry in entries for piece in (entry, *entry.joined)]
     owner = np.repeat(np.arange(len(entries)), [1 + len(entry.joined) for entry in entries])
     boxed, boxes = _boxes(pieces)
@@ -104,7 +122,7 @@ def assemble(
     joined = Masks.concatenate(masks)[place[usable]]
     if len(pieces) > len(entries):
         joined = joined.merge(np.unique(owner[usable], return_inverse=True)[1], len(kept))
-    return _instances([entries[i] for i in kept], joined, classes)
+    return [entries[i] for i in kept], joined
 
 
 @lru_cache(maxsize=4)
@@ -121,20 +139,20 @@ def _instances(entries: list[Entry], masks: Masks, classes: tuple[str, ...]) -> 
         np.array([e.label for e in entries], np.int64),
         classes,
         None if not entries or None in scores else np.array(scores, np.float64),
-        _ids(entries),
+        own_ids([e.id for e in entries]),
         np.array([e.crowd for e in entries], bool),
         attributes,
     )
 
 
-def _ids(entries: list[Entry]) -> Int | None:
+def own_ids(given: Sequence[int | None]) -> Int | None:
     """Return each entry's own id, and for entries without one numbers beyond these; None if no entry has an id."""
-    own = {e.id for e in entries if e.id is not None}
+    own = {number for number in given if number is not None}
     if not own:
         return None
     beyond = max(own) + 1
-    free = (k for k in itertools.count(beyond if beyond + len(entries) < 2**63 else 1) if k not in own)
-    return np.array([next(free) if e.id is None else e.id for e in entries], np.int64)
+    free = (k for k in itertools.count(beyond if beyond + len(given) < 2**63 else 1) if k not in own)
+    return np.array([next(free) if number is None else number for number in given], np.int64)
 
 
 def _boxes(pieces: list[Entry]) -> tuple[Int, Float]:

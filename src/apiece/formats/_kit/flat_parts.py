@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from apiece._arrays import Float, Int
+from apiece._arrays import Bool, Float, Int
 from apiece.core.masks import Masks
 from apiece.core.runs import owners, sums
 from apiece.formats._kit.checks import Size
@@ -44,11 +44,21 @@ class FlatParts(NamedTuple):
 
     @property
     def boxes(self) -> Float:
-        """The box of each object's points: (N, 4) x0, y0, x1, y1; every object has a point."""
-        starts = self.rings[self.parts[self.objects[:-1]]]
+        """The box of each object's points: (N, 4) x0, y0, x1, y1; NaN where it has none."""
+        starts = self.rings[self.parts[self.objects]]
+        boxes, some = np.full((len(starts) - 1, 4), np.nan), np.flatnonzero(np.diff(starts))
         x, y = np.ascontiguousarray(self.points.T)
-        ends = [ufunc.reduceat(axis, starts) for ufunc in (np.minimum, np.maximum) for axis in (x, y)]
-        return np.stack(ends, 1)
+        if len(some):
+            ends = [ufunc.reduceat(axis, starts[some]) for ufunc in (np.minimum, np.maximum) for axis in (x, y)]
+            boxes[some] = np.stack(ends, 1)
+        return boxes
+
+    @property
+    def holes(self) -> Bool:
+        """Of each ring, whether it is a hole."""
+        found = np.ones(len(self.rings) - 1, bool)
+        found[self.parts[:-1]] = False
+        return found
 
     def passages(self, size: Size) -> int:
         """Return how many columns all edges of the rings cross, without their closing ones, and how many points."""
@@ -58,13 +68,10 @@ class FlatParts(NamedTuple):
 
     def draw(self, size: Size) -> Masks:
         """Return the mask of each object on an image of (height, width)."""
-        outer = self.parts[:-1]
-        count, part = len(outer), owners(self.parts)
+        count, part, hole = len(self.parts) - 1, owners(self.parts), self.holes
         if len(part) == count:
             drawn = Masks.from_rings(self.points, self.rings, part, count, size)
         else:
-            hole = np.ones(len(part), bool)
-            hole[outer] = False
             holed, of = np.unique(part[hole], return_inverse=True)
             lengths = np.diff(self.rings)
             drawn, holes = (

@@ -28,29 +28,33 @@ from __future__ import annotations
 
 import colorsys
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from apiece._strict_json import uncollected
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
+from apiece.core.runs import sums
 from apiece.errors import FormatError
 from apiece.formats._kit.checks import BadEntryError, Size, skip_bad
-from apiece.formats._kit.entries import Entry, assemble, nobody
+from apiece.formats._kit.entries import Entry, draw, nobody
 from apiece.formats._kit.files import files_below, never_raises
+from apiece.formats._kit.flat_parts import FlatParts
 from apiece.formats._kit.image_places import image_note, image_size, noted_image
 from apiece.formats._kit.json_files import dump_json
 from apiece.formats._kit.json_keys import peek_json
-from apiece.formats._kit.label_sets import EntrySet, label_files, opened
+from apiece.formats._kit.label_sets import FileSet, label_files, opened
 from apiece.formats._kit.written import write_each_in_pieces
-from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record, by_image
+from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Outlines, Record, by_image
 from apiece.formats.geojson._coordinates import read_outlines
 from apiece.formats.geojson._features import Block, Features
 from apiece.formats.geojson._geometry import checked_transform, placed, world_file
-from apiece.formats.geojson._objects import Reader
+from apiece.formats.geojson._objects import Objects, Reader, Table
 from apiece.formats.geojson._scan import Scan, scan
 from apiece.formats.geojson._write import features_of, renamed
 
@@ -69,7 +73,7 @@ def detect(path: Path) -> bool:
     return seen is not None and ({"type", "features"} <= seen.keys or {"type", "geometry"} <= seen.keys)
 
 
-def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> FileSet:
     """Open a file or a folder of them; images lie beside the files, in ``images/``, or in ``images``."""
     root, files = label_files(path, _ENDINGS)
     classes: dict[str, None] = {}
@@ -94,7 +98,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
         metadata["geojson"]["unclassified"] = nobody if nobody not in colors else None
         classes.setdefault(nobody)
     names = tuple(classes) or ("object",)
-    return _FeatureSet(tuple(refs), tuple(kept), names, _decode, rows=scans, metadata=metadata, on_bad=on_bad)
+    return _FeatureSet(tuple(refs), tuple(kept), names, _tables, rows=scans, metadata=metadata, on_bad=on_bad)
 
 
 def _ref(file: Path, root: Path, images: Path | None, found: Scan) -> ImageRef:
@@ -114,8 +118,18 @@ def _ref(file: Path, root: Path, images: Path | None, found: Scan) -> ImageRef:
     return replace(image, attributes=attributes)
 
 
-class _FeatureSet(EntrySet):
+class _FeatureSet(FileSet):
     """GeoJSON files. A large one is read piece by piece."""
+
+    @uncollected()
+    def record(self, index: int) -> Record:
+        """Return the image with all objects; the outlines of a few are in memory at a time."""
+        ref, size = self.refs[index], self._size(index)
+        objects = list(self._objects(index, size))
+        if not objects:
+            return ref, nobody(size, self.classes)
+        whole = Objects.concatenate(objects)
+        return ref, whole.instances(self.classes, all(one.score is not None for one in whole.said))
 
     def pieces(self, index: int) -> Iterator[Record]:
         """Yield the image with the objects of some features after those of others."""
@@ -124,44 +138,82 @@ class _FeatureSet(EntrySet):
         if file.stat().st_size <= _LARGE or beyond + found.count >= 2**63:
             yield self.record(index)
             return
-        size, first = image_size(file, ref) if ref.size is None else ref.size, 0
-        reader, free = _reader(self, index), itertools.count(beyond) if found.highest is not None else None
-        blocks, done = iter(Features(file, partial(read_outlines, place=reader.place))), 0
+        size, empty = self._size(index), True
+        free, blocks = itertools.count(beyond) if found.highest is not None else None, self._objects(index, size)
         while True:
             with uncollected():
-                block = next(blocks, None)
-                if block is None:
+                objects = next(blocks, None)
+                if objects is None:
                     break
-                piece = reader.instances(block, size, self.border, index, first, found.scored, free)
-                number = 0 if piece is None else len(piece)
-                if piece is None:
-                    entries = _entries(self, index, reader, block, done)
-                    for entry in entries:
-                        entry.score = entry.score if found.scored else None
-                        if entry.id is None and free is not None:
-                            entry.id = next(free)
-                    piece = assemble(entries, size, self.classes, file, self.on_bad, self.border, index, first)
-                    number = len(entries)
-                first, done = first + number, done + len(block)
+                piece = objects.instances(self.classes, found.scored, free)
+            empty = False
             yield ref, piece
-        if not first:
+        if empty:
             yield ref, nobody(size, self.classes)
 
+    def outlines(self) -> Outlines:
+        """Return every object as its file states it; images with a bad feature are left out."""
+        found = list[tuple[int, list[int], FlatParts]]()
+        looked = replace(self, on_bad=None)
+        for index in range(len(self.refs)):
+            own = list[tuple[int, list[int], FlatParts]]()
+            try:
+                size = self._size(index)
+                for table, _ in looked.decode(looked, index):
+                    starts = table.parts.rings[:-1]
+                    ends = [ufunc.reduceat(table.parts.points, starts) for ufunc in (np.minimum, np.maximum)]
+                    if self.border.judge(np.concatenate(ends, 1), size)[1]:
+                        raise BadEntryError("outside")
+                    own.append((index, [table.said[k].label for k in table.of], table.parts))
+            except (BadEntryError, FormatError):
+                continue
+            found += own
+        return _joined(found)
 
-@uncollected()
-def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
-    reader, found, done = _reader(labels, index), list[Entry](), 0
+    def _size(self, index: int) -> Size:
+        ref = self.refs[index]
+        return image_size(self.files[index], ref) if ref.size is None else ref.size
+
+    def _objects(self, index: int, size: Size) -> Iterator[Objects]:
+        """Yield the objects of each block, drawn; what cannot be drawn is reported and left out."""
+        first = 0
+        for table, entries in self.decode(self, index):
+            masks = table.draw(size, self.border, index, first)
+            if masks is None:
+                kept, masks = draw(entries(), size, self.files[index], self.on_bad, self.border, index, first)
+                table = Table.of_entries(kept)
+            yield Objects(masks, table.said, table.of, table.ids)
+            first += len(masks)
+
+
+def _joined(found: list[tuple[int, list[int], FlatParts]]) -> Outlines:
+    """Return the objects of several blocks, each with the position of its image and their labels."""
+    numbers = [len(labels) for _, labels, _ in found]
+    image = np.repeat(np.array([index for index, _, _ in found], np.int64), numbers)
+    before = sums(np.bincount(image))[image] if len(image) else image
+    none = np.zeros(0, np.int64)
+    rings = sums(np.concatenate([none, *(np.diff(parts.rings) for _, _, parts in found)]))
+    objects = sums(np.concatenate([none, *(np.diff(parts.parts[parts.objects]) for _, _, parts in found)]))
+    holes = np.concatenate([np.zeros(0, bool), *(parts.holes for _, _, parts in found)])
+    points = np.concatenate([np.zeros((0, 2)), *(parts.points for _, _, parts in found)])
+    labels = np.array([label for _, labels, _ in found for label in labels], np.int64)
+    return Outlines(image, np.arange(len(image)) - before, labels, points, rings, objects, holes)
+
+
+def _tables(labels: FileSet, index: int) -> Iterator[tuple[Table, Callable[[], list[Entry]]]]:
+    """Yield the objects of each block, undrawn, and how they are read one by one."""
+    done = 0
+    reader = Reader(labels.classes, labels.rows[index].unnamed, placed(labels.refs[index].attributes))
     for block in Features(labels.files[index], partial(read_outlines, place=reader.place)):
-        found += _entries(labels, index, reader, block, done)
+        entries = cache(partial(_entries, labels, index, reader, block, done))
+        table = reader.table(block)
+        table = Table.of_entries(entries()) if table is None else table
+        if table.of:
+            yield table, entries
         done += len(block)
-    return found
 
 
-def _reader(labels: EntrySet, index: int) -> Reader:
-    return Reader(labels.classes, labels.rows[index].unnamed, placed(labels.refs[index].attributes))
-
-
-def _entries(labels: EntrySet, index: int, reader: Reader, block: Block, done: int) -> list[Entry]:
+def _entries(labels: FileSet, index: int, reader: Reader, block: Block, done: int) -> list[Entry]:
     """Return the entries of a block that comes after ``done`` features; the bad ones are reported."""
     found: list[Entry] = []
     for number, feature in enumerate(block, done):

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from apiece._arrays import Array
+from apiece._arrays import Array, Int
 from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.core.runs import sums
 from apiece.errors import InvalidInstancesError
 from apiece.formats._kit.border import Border
 from apiece.formats._kit.checks import BadEntryError, Size, an_object, finite, is_int64
 from apiece.formats._kit.columns import column, table, taken
-from apiece.formats._kit.entries import PASSAGES, Entry
+from apiece.formats._kit.entries import PASSAGES, Entry, nobody, own_ids
+from apiece.formats._kit.flat_parts import FlatParts
+from apiece.formats._kit.shapes import Part
 from apiece.formats.geojson._classes import class_named
 from apiece.formats.geojson._features import Block, kind_named
 from apiece.formats.geojson._geometry import Placed
@@ -23,7 +27,7 @@ from apiece.formats.geojson._outlines import NO_AREA, outline, outline_of
 from apiece.formats.geojson._write import OWN
 
 
-class _Said(NamedTuple):
+class Said(NamedTuple):
     """What a feature says of its object, but for its id and outline."""
 
     label: int
@@ -61,7 +65,7 @@ class Reader:
             said.extras["feature_id"], own = own, None
         return Entry(where, said.label, shape, own, said.score, said.crowd, said.extras)
 
-    def _said(self, feature: dict[str, Any]) -> _Said:
+    def _said(self, feature: dict[str, Any]) -> Said:
         name, geometry = class_named(feature), feature["geometry"]
         properties = an_object(feature.get("properties") or {}, "properties")
         extras = {k: v for k, v in properties.items() if k not in OWN and v is not None}
@@ -75,60 +79,108 @@ class Reader:
             extras["plane"] = geometry["plane"]
         if "nucleusGeometry" in feature:
             extras["nucleusGeometry"] = feature["nucleusGeometry"]
-        return _Said(self._order[name], score, properties.get("iscrowd") is True, extras)
+        return Said(self._order[name], score, properties.get("iscrowd") is True, extras)
 
-    def instances(
-        self, block: Block, size: Size, border: Border, index: int, first: int, scored: bool, free: Iterator[int] | None
-    ) -> Instances | None:
-        """Return the objects of a block, drawn at once, as `assemble` does; None if something is not plain.
-
-        Parameters
-        ----------
-        block, size : with outlines in pixels; (height, width) of the image at ``index``.
-        border : keeps what is cut.
-        first : the number of the first object.
-        scored : whether objects have scores.
-        free : ids for objects without one of their own; None if no object has an id.
-        """
+    def table(self, block: Block) -> Table | None:
+        """Return the objects of a block; None if something is not plain."""
         features = {k: block.features[k] for k in block.which}
         kinds = {k: feature["geometry"]["type"] for k, feature in features.items() if outline_of(feature) is not None}
         if block.drawing is None or any(kind_named(features[k]) not in NO_AREA for k in features.keys() - kinds):
             return None
         parts, wanted = block.drawing
-        rows = [(k, own) for k, own in zip(block.which, block.ids, strict=True) if k in kinds]
-        cut, refused = border.judge(parts.boxes, size)
-        if [kinds[k] for k, _ in rows] != wanted or refused or parts.passages(size) > PASSAGES:
+        which = [k for k in block.which if k in kinds]
+        if [kinds[k] for k in which] != wanted:
             return None
         try:
-            said = {k: self._said(features[k]) for k in kinds}
-            masks = parts.draw(size)
-        except (BadEntryError, InvalidInstancesError):
+            said = [self._said(features[k]) for k in kinds]
+        except BadEntryError:
+            return None
+        number = {k: n for n, k in enumerate(kinds)}
+        ids = [own for own, k in zip(block.ids, block.which, strict=True) if k in kinds]
+        return Table(said, [number[k] for k in which], ids, parts)
+
+
+class Table(NamedTuple):
+    """Objects that are read; those that say the same share it."""
+
+    said: list[Said]
+    of: list[int]
+    """Which of ``said`` each object is."""
+    ids: list[Any]
+    """The id of each object; one that is no number is a name."""
+    parts: FlatParts
+
+    @classmethod
+    def of_entries(cls, entries: list[Entry]) -> Table:
+        """Return entries that are read one by one; their shapes are outlines."""
+        said = [Said(one.label, one.score, one.crowd, one.extras) for one in entries]
+        parts = FlatParts.of([cast(list[Part], one.shape) for one in entries])
+        return cls(said, list(range(len(said))), [one.id for one in entries], parts)
+
+    def draw(self, size: Size, border: Border, index: int, first: int) -> Masks | None:
+        """Return the masks on an image of (height, width), the one at ``index``, drawn at once.
+
+        ``border`` keeps what is cut; ``first`` is the number of the first object. None if one cannot be drawn so.
+        """
+        cut, refused = border.judge(self.parts.boxes, size)
+        if refused or self.parts.passages(size) > PASSAGES:
+            return None
+        try:
+            masks = self.parts.draw(size)
+        except InvalidInstancesError:
             return None
         border.note(index, [one._replace(instance=first + k) for k, one in cut.items()], first)
-        number = {k: n for n, k in enumerate(said)}
-        of = np.array([number[k] for k, _ in rows])
-        scores = [one.score for one in said.values()]
+        return masks
+
+
+class Objects(NamedTuple):
+    """Objects that are drawn."""
+
+    masks: Masks
+    said: list[Said]
+    of: list[int]
+    ids: list[Any]
+
+    @classmethod
+    def concatenate(cls, sets: list[Objects]) -> Objects:
+        """Return the objects of several sets, one at least."""
+        before = sums([len(one.said) for one in sets]).tolist()
+        of = [k + base for one, base in zip(sets, before[:-1], strict=True) for k in one.of]
+        said, ids = [v for one in sets for v in one.said], [v for one in sets for v in one.ids]
+        return cls(Masks.concatenate([one.masks for one in sets]), said, of, ids)
+
+    def instances(self, classes: tuple[str, ...], scored: bool, free: Iterator[int] | None = None) -> Instances:
+        """Return them as `assemble` does.
+
+        Objects without a number of their own take the next that is ``free``; or those beyond all, if one has any.
+        """
+        if not self.ids:
+            return nobody(self.masks.size, classes)
+        of, scores = np.array(self.of), [one.score for one in self.said]
+        own = [one if is_int64(one) else None if free is None else next(free) for one in self.ids]
         return Instances(
-            masks,
-            np.array([one.label for one in said.values()], np.int64)[of],
-            self.classes,
+            self.masks,
+            np.array([one.label for one in self.said], np.int64)[of],
+            classes,
             np.array(scores, np.float64)[of] if scored else None,
-            None if free is None else np.array([own if is_int64(own) else next(free) for _, own in rows], np.int64),
-            np.array([one.crowd for one in said.values()], bool)[of],
-            _attributes(said, rows, of),
+            own_ids(own),
+            np.array([one.crowd for one in self.said], bool)[of],
+            self._attributes(of),
         )
 
-
-def _attributes(said: dict[int, _Said], rows: list[tuple[int, Any]], of: Array) -> dict[str, Array]:
-    """Return what objects say besides, each by the feature it is of and its id, which counts where it is a name."""
-    for k, own in reversed(rows):
-        if _is_name(own):
-            said[k].extras["feature_id"] = own
-    found = taken(table([one.extras for one in said.values()], ()), of)
-    if "feature_id" in found:
-        names = [own if _is_name(own) else said[k].extras.get("feature_id") for k, own in rows]
-        found |= taken({"feature_id": column(names)}, np.arange(len(names)))
-    return found
+    def _attributes(self, of: Int) -> dict[str, Array]:
+        """Return what objects say besides, and those ids that are names."""
+        named = [_is_name(own) for own in self.ids]
+        extras = [one.extras for one in self.said]
+        for k, own, name in zip(reversed(self.of), reversed(self.ids), reversed(named), strict=True):
+            if name:
+                extras[k] = extras[k] | {"feature_id": own}
+        found = taken(table(extras, ()), of)
+        if any(named):
+            rows = zip(self.of, self.ids, named, strict=True)
+            names = [own if name else self.said[k].extras.get("feature_id") for k, own, name in rows]
+            found |= taken({"feature_id": column(names)}, np.arange(len(names)))
+        return found
 
 
 def _is_name(own: Any) -> bool:

@@ -36,6 +36,7 @@ from typing import Any
 
 import numpy as np
 
+from apiece._arrays import keep_freed_memory
 from apiece._strict_json import uncollected
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
@@ -75,6 +76,7 @@ def detect(path: Path) -> bool:
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> FileSet:
     """Open a file or a folder of them; images lie beside the files, in ``images/``, or in ``images``."""
+    keep_freed_memory()  # or the arrays of each block come from the system anew, which takes as long as the work
     root, files = label_files(path, _ENDINGS)
     classes: dict[str, None] = {}
     colors: dict[str, Any] = {}

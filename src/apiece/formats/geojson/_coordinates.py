@@ -30,7 +30,7 @@ _MAY_FOLLOW = np.zeros((3, 3, 2), bool)
 for _number, _pairs in enumerate((("[[", "],", "]]", ",["), ("[,", ",]"))):
     for _pair in _pairs:
         _MAY_FOLLOW[",[]".index(_pair[0]), ",[]".index(_pair[1]), _number] = True
-_EXACT = 2**53  # whole numbers up to here, and these powers of ten, are doubles, so that one division rounds once
+# whole numbers of 15 digits and these powers of ten are doubles, so that one division rounds once
 _TENS = np.array([float(10**k) for k in range(23)])
 
 
@@ -45,9 +45,12 @@ def read_outlines(texts: Sequence[str], place: Placed | None) -> Drawing:
     codes = np.frombuffer(",".join(texts).encode("ascii").translate(_CODES), np.uint8)
     if codes[0] != _OPEN or codes[-1] != _CLOSE or codes.max() > _CLOSE:
         raise ValueError("exponents, words, or no list")
-    codes = _without_spaces(codes)
+    begun = np.count_nonzero((codes[1:] < _SPACE) & (codes[:-1] >= _SPACE))
+    codes = codes[codes != _SPACE]
     signs = np.flatnonzero(codes >= _COMMA)
     numbered = np.diff(signs) > 1
+    if np.count_nonzero(numbered) != begun:
+        raise ValueError("a space between two numbers")
     rings, parts, outlines, deepest = _lists(codes[signs] - _COMMA, numbered, len(texts))
     points = _numbers(codes, signs, numbered).reshape(-1, 2)
     begin = np.concatenate([[0], rings[:-1]])
@@ -64,38 +67,29 @@ def read_outlines(texts: Sequence[str], place: Placed | None) -> Drawing:
     return FlatParts(points, sums(lengths), *begins), kinds
 
 
-def _without_spaces(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return the signs without spaces; these must not part two numbers."""
-    spaces = np.flatnonzero(codes == _SPACE)
-    if not len(spaces):
-        return codes
-    before, behind = codes[spaces - 1], codes[spaces + 1]
-    if ((before[before != _SPACE] < _SPACE) & (behind[behind != _SPACE] < _SPACE)).any():
-        raise ValueError("a space between two numbers")
-    return codes[codes != _SPACE]
-
-
 def _numbers(codes: npt.NDArray[np.uint8], signs: Int, numbered: Bool) -> Float:
     """Return the numbers behind the signs that are ``numbered``.
 
     Digits are turned into a number eight at a time: a word of eight bytes becomes four of two digits, and so on.
     """
-    start, stop = signs[:-1][numbered], signs[1:][numbered]
+    number = np.flatnonzero(numbered)
     bare, dots = codes[codes != _DOT], np.flatnonzero(codes == _DOT)
     ends = np.flatnonzero(bare >= _COMMA)
-    begin, end = ends[:-1][numbered], ends[1:][numbered]
+    start, stop, begin, end = signs[number], signs[number + 1], ends[number], ends[number + 1]
     dotted = stop - start != end - begin
     if np.count_nonzero(dotted) != len(dots):
         raise ValueError("a number with two dots")
     behind = np.zeros(len(start), np.int64)  # how many digits stand behind the dot
     behind[dotted] = stop[dotted] - 1 - dots
-    negative = bare[begin + 1] == _MINUS
-    digits = end - begin - 1 - negative
+    first = begin + 1
+    negative = bare[first] == _MINUS
+    first += negative
+    digits = end - first
     before = digits - behind
     if (
         (behind[dotted] == 0).any()
         or (before < 1).any()
-        or ((bare[begin + 1 + negative] == 0) & (before > 1)).any()
+        or ((bare[first] == 0) & (before > 1)).any()
         or np.count_nonzero(bare == _MINUS) != np.count_nonzero(negative)
     ):
         raise ValueError("no number of JSON")
@@ -104,17 +98,18 @@ def _numbers(codes: npt.NDArray[np.uint8], signs: Int, numbered: Bool) -> Float:
     whole = _eight(words[end + 8], digits)
     long = np.flatnonzero(digits > 8)
     whole[long] += 100_000_000 * _eight(words[end[long]], digits[long] - 8)
-    found = whole.astype(np.float64) / _TENS[np.minimum(behind, 22)]
-    found = np.where(negative, -found, found)
-    for k in np.flatnonzero((digits > 16) | (behind > 22) | (whole > _EXACT)).tolist():
+    found = whole.astype(np.float64)
+    found /= _TENS[np.minimum(behind, 22)]
+    np.negative(found, found, where=negative)
+    for k in np.flatnonzero((digits > 15) | (behind > 22)).tolist():
         found[k] = float(bytes(_SIGNS[code] for code in codes[start[k] + 1 : stop[k]]))
     return found
 
 
 def _eight(words: npt.NDArray[np.uint64], digits: Int) -> npt.NDArray[np.uint64]:
     """Return the numbers that the last of eight digits make; the first of them is the lowest byte."""
-    kept = (8 * (8 - np.clip(digits, 1, 8))).astype(np.uint64)
-    words = words >> kept << kept
+    unused = (64 - 8 * np.minimum(digits, 8)).astype(np.uint64)
+    words = words >> unused << unused
     words = (words * np.uint64(10) + (words >> np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
     words = (words * np.uint64(100) + (words >> np.uint64(16))) & np.uint64(0x0000FFFF0000FFFF)
     return (words * np.uint64(10_000) + (words >> np.uint64(32))) & np.uint64(0xFFFFFFFF)

@@ -157,30 +157,35 @@ class Objects(NamedTuple):
         if not self.ids:
             return nobody(self.masks.size, classes)
         of, scores = np.array(self.of), [one.score for one in self.said]
-        own = [one if is_int64(one) else None if free is None else next(free) for one in self.ids]
+        numbers = [one if is_int64(one) else None for one in self.ids] if int in set(map(type, self.ids)) else []
+        if free is not None:
+            numbers = [next(free) if one is None else one for one in numbers or [None] * len(of)]
         return Instances(
             self.masks,
             np.array([one.label for one in self.said], np.int64)[of],
             classes,
             np.array(scores, np.float64)[of] if scored else None,
-            own_ids(own),
+            own_ids(numbers),
             np.array([one.crowd for one in self.said], bool)[of],
             self._attributes(of),
         )
 
     def _attributes(self, of: Int) -> dict[str, Array]:
         """Return what objects say besides, and those ids that are names."""
-        named = [_is_name(own) for own in self.ids]
         extras = [one.extras for one in self.said]
-        for k, own, name in zip(reversed(self.of), reversed(self.ids), reversed(named), strict=True):
-            if name:
-                extras[k] = extras[k] | {"feature_id": own}
+        types = set(map(type, self.ids))
+        named = (
+            [True] * len(of) if types == {str} else [_is_name(own) for own in self.ids] if types - {type(None)} else []
+        )
+        if not any(named):
+            return taken(table(extras, ()), of)
+        for k, name in zip(self.of, named, strict=True):
+            if name and "feature_id" not in extras[k]:
+                extras[k] = extras[k] | {"feature_id": ""}
         found = taken(table(extras, ()), of)
-        if any(named):
-            rows = zip(self.of, self.ids, named, strict=True)
-            names = [own if name else self.said[k].extras.get("feature_id") for k, own, name in rows]
-            found |= taken({"feature_id": column(names)}, np.arange(len(names)))
-        return found
+        rows = zip(self.of, self.ids, named, strict=True)
+        names = [own if name else self.said[k].extras.get("feature_id") for k, own, name in rows]
+        return found | taken({"feature_id": column(names)}, np.arange(len(names)))
 
 
 def _is_name(own: Any) -> bool:

@@ -52,7 +52,12 @@ class Scan:
         for k in reversed(dict.fromkeys(reversed(block.which))):
             if k in masks:
                 self._color(block.features[k])  # of a class's colors the last one counts
-        ids = [own for own, k in zip(block.ids, block.which, strict=True) if is_int64(own) and k in masks]
+        whole = int in set(map(type, block.ids))
+        ids = (
+            [own for own, k in zip(block.ids, block.which, strict=True) if is_int64(own) and k in masks]
+            if whole
+            else []
+        )
         self.highest = max([*ids, *([] if self.highest is None else [self.highest])], default=None)
 
     def _note(self, feature: Any, count: int) -> bool:

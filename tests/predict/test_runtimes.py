@@ -112,7 +112,7 @@ def test_a_graph_that_was_swapped_or_is_absent(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"model\.onnx: is not the file that model\.json describes"):
         apiece.load(folder)
     (folder / "model.onnx").unlink()
-    with pytest.raises(ModelFileError, match=r"model\.onnx: is missing"):
+    with pytest.raises(ModelFileError, match=r"model\.onnx: is missing; model\.json names it; copy the folder afresh"):
         apiece.load(folder)
 
 

@@ -376,7 +376,9 @@ def inside(folder: Path, name: str) -> Path:
     try:
         real = path.resolve(strict=True)
     except (OSError, RuntimeError) as error:
-        raise ModelFileError(path, f"is missing; a model is a folder with {JSON_NAME} and {TENSORS_NAME}") from error
+        tensors = name in (JSON_NAME, TENSORS_NAME)
+        what = f"a model is a folder with {JSON_NAME} and {TENSORS_NAME}" if tensors else f"{JSON_NAME} names it"
+        raise ModelFileError(path, f"is missing; {what}; {AGAIN}") from error
     if real.parent != folder.resolve():
         raise ModelFileError(path, f"is a link that leads out of the folder, to {real}; put the file itself there")
     if not real.is_file():

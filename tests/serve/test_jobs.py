@@ -67,7 +67,9 @@ def test_a_slide_gives_what_prediction_gives(client: Client, folder: Path, place
     path = tmp_path / "slide.png"
     cv2.imwrite(str(path), slide(300))
     job = client.job(path, format="csv", tile=128).wait(0.2)
-    assert job.state()["state"] == "done", job.state()
+    told = job.state()
+    assert told["state"] == "done", told
+    assert 0 < told["done"] == told["total"]
     job.result(tmp_path / "found.csv")
     predict_to(apiece.load(folder), path, tmp_path / "wanted", ("csv",), tile=128)
     assert rows((tmp_path / "found.csv").read_text()) == rows((tmp_path / "wanted/predictions.csv").read_text())

@@ -71,7 +71,8 @@ class Jobs:
             ended = self._done(job)
             with self._changed:
                 self._at_work = ""
-                self._progress.pop(job.id, None)
+                there = {one.id for one in self.store.jobs()}  # those that have ended say how far they came
+                self._progress = {id: steps for id, steps in self._progress.items() if id in there}
                 self._cancelled.discard(job.id)
                 self.store.update(ended)
 

@@ -338,7 +338,7 @@ def test_what_is_asked_wrongly(path: str, headers: dict[str, str], status: int, 
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("formt=csv", "formt: is not known here. Did you mean 'format'? There are: format, conf."),
+        ("formats=csv", "formats: is not known here. Did you mean 'format'? There are: format, conf."),
         ("format=csv&format=coco", "format: stands 2 times in the query; give it once"),
         ("pixel_size=1mm", "pixel_size: is not known here. There are: format, conf."),
     ],

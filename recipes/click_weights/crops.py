@@ -19,6 +19,9 @@ _CLOSE = 0.6  # of the looks are close
 _SHARES = {True: (0.4, 0.95), False: (0.03, 0.5)}  # of a look's side that its object takes, close and from afar
 _WIDEST = 1.3  # side of a look from afar, as times the longer side of the image
 _LEAST = 16  # pixels of an object on its look
+_LOOSE = 0.3  # of the objects are labelled as a hurried hand does it, mostly too wide
+_OFF = (-0.25, 0.9)  # by how much, as a share of the object's half width, and at most
+_OFF_MOST = 14.0  # pixels of the look
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +68,23 @@ class Crops(Mixture):
         mask = instances.masks[[rng.choice(some, p=by_size / by_size.sum())]]
         matrix = _matrix(mask.boxes[0].astype(np.float64), instances.size, side, _SHARES[close], rng)
         seen = warp_masks(mask, matrix, (side, side)).to_dense()[0]
-        return (matrix, seen) if seen.sum() >= _LEAST else None
+        if seen.sum() < _LEAST:
+            return None
+        return matrix, _loose(seen, rng) if rng.random() < _LOOSE else seen
+
+
+def _loose(seen: Array, rng: np.random.Generator) -> Array:
+    """Return an object as some label it: wider or narrower all around, with an outline that wavers.
+
+    What such a label is cannot be seen on the image, so the clicks have to tell it.
+    """
+    out, deep = cv2.distanceTransform((~seen).astype(np.uint8), cv2.DIST_L2, 5), _depth(seen)
+    width = 2 * float(deep[seen].mean())
+    off = min(float(rng.uniform(*_OFF)) * width, _OFF_MOST)
+    small = rng.normal(0, 1, (max(3, round(len(seen) / max(4 * width, 8.0))),) * 2)
+    wave = cv2.resize(small, seen.shape[::-1], interpolation=cv2.INTER_CUBIC) * min(0.35 * width, 4.0)
+    loose = np.asarray(deep - out > 0.5 - off - wave * rng.random())
+    return loose if loose.sum() >= _LEAST else seen
 
 
 def _matrix(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from apiece._arrays import Array, Float, Int
+from apiece._arrays import Array, Bool, Float, Int
 from apiece.calibration import Calibration
 from apiece.core.masks import Masks
 from apiece.core.runs import chunks, expand, segment_sum, sums
@@ -18,6 +18,8 @@ from apiece.ops.true_hull import tips, true_hulls
 __all__ = ["on_plane", "pixel_sides"]
 
 _PAIRS = 1 << 20
+_LENGTHS = ("feret_max", "feret_min", "rect_length", "rect_width", "rect_angle")
+_EVEN = 1.001  # length to width, up to which a form has no direction
 
 
 def on_plane(
@@ -26,7 +28,8 @@ def on_plane(
     """Return measures in pixels as measures on the plane.
 
     Areas are integrated over outlines. Feret diameters and rectangles are those of hulls, whose points are carried to
-    the plane one by one. All other lengths and areas follow the scale at the middle of their object.
+    the plane one by one; of masks with a form (`apiece.measurements._kit.fitted`) its axes are carried over. All other
+    lengths and areas follow the scale at the middle of their object.
     """
     names = {prop.name for prop in wanted}
     side = pixel_sides(masks, calibration)
@@ -38,14 +41,21 @@ def on_plane(
         if "ellipse_area" in names:
             exact["ellipse_area"] = area * measured["ellipse_area"] / np.maximum(masks.area, 1)
         out |= {name: exact[name] for name in names & exact.keys()}
-    hulls = _hulls(masks, calibration)
-    return out | {name: hulls[name] for name in names & hulls.keys()}
+    out |= {name: values for name, values in measured.items() if name.endswith("_spread")}
+    if names.isdisjoint(_LENGTHS):
+        return out
+    lengths = _lengths(measured, masks, calibration)
+    return out | {name: lengths[name] for name in names & lengths.keys()}
 
 
 def pixel_sides(masks: Masks, calibration: Calibration) -> Float:
     """Return the side on the plane of a pixel in the middle of each mask: float64 (N,)."""
-    place = np.where(masks.area[:, None] > 0, masks.centroids, np.array(masks.size[::-1]) / 2)
-    return np.asarray(np.sqrt(np.abs(np.linalg.det(calibration.stretch(place)))), np.float64)
+    return np.asarray(np.sqrt(np.abs(np.linalg.det(calibration.stretch(_middles(masks))))), np.float64)
+
+
+def _middles(masks: Masks) -> Float:
+    """Return the middle of each mask, x and y; of an empty one that of the image."""
+    return np.where(masks.area[:, None] > 0, masks.centroids, np.array(masks.size[::-1]) / 2)
 
 
 def _times(values: Array, factor: Array | None) -> Array:
@@ -73,7 +83,7 @@ def _areas(masks: Masks, calibration: Calibration) -> Float:
     return np.asarray(np.bincount(rings.owner, each * outward, len(masks)), np.float64)
 
 
-def _hulls(masks: Masks, calibration: Calibration) -> dict[str, Float]:
+def _lengths(measured: Mapping[str, Array], masks: Masks, calibration: Calibration) -> dict[str, Float]:
     """Return Feret diameters and the rectangle of least area, from every edge and every pair of points of a hull."""
     hulls = true_hulls(hull_columns(masks), len(masks))
     points, ends, offsets = calibration.plane(hulls.points), calibration.plane(tips(hulls)), hulls.offsets
@@ -82,7 +92,34 @@ def _hulls(masks: Masks, calibration: Calibration) -> dict[str, Float]:
     some = np.flatnonzero(count)
     for lo, hi in chunks(count[some] ** 2, _PAIRS):
         out[:, some[lo:hi]] = _of_pairs(points, ends, offsets[:-1][some[lo:hi]], count[some[lo:hi]])
-    return dict(zip(("feret_max", "feret_min", "rect_length", "rect_width", "rect_angle"), out, strict=True))
+    own = np.flatnonzero(np.isfinite(measured["rect_length_spread"]))
+    curved = np.isfinite(measured["feret_max_spread"][own])  # else a rectangle
+    middles = masks.centroids[own]
+    widest, length, width, angle = _of_forms(measured, own, curved, calibration.stretch(middles))
+    out[:4, own] = widest, width, length, width
+    turned = length > _EVEN * width
+    out[4, own[turned]] = angle[turned]
+    return dict(zip(_LENGTHS, out, strict=True))
+
+
+def _of_forms(
+    measured: Mapping[str, Array], own: Int, curved: Bool, stretch: Float
+) -> tuple[Float, Float, Float, Float]:
+    """Return diameter, sides and angle of forms on the plane, which ``stretch`` (K, 2, 2) carries their axes to."""
+    turn = np.radians(measured["rect_angle"][own])
+    along = np.stack((np.cos(turn), np.sin(turn)), 1)
+    axes = np.stack((along, along[:, ::-1] * [-1, 1]), 2)
+    each = np.stack((measured["rect_length"][own], measured["rect_width"][own]), 1)
+    axes = stretch @ (axes * each[:, None])
+    ways, sizes, _ = np.linalg.svd(axes)
+    sides = np.hypot(axes[:, 0], axes[:, 1])
+    sides[:, 1] = np.abs(np.linalg.det(axes)) / sides[:, 0]
+    first = (sides[:, 0] >= sides[:, 1])[:, None]
+    way = np.where(curved[:, None], ways[:, :, 0], np.where(first, axes[:, :, 0], axes[:, :, 1]))
+    length, width = np.where(curved, sizes.T, np.stack((sides.max(1), sides.min(1))))
+    diagonal = np.maximum(*(np.hypot(*(axes[:, :, 0] + sign * axes[:, :, 1]).T) for sign in (1, -1)))
+    diagonal *= measured["feret_max"][own] / np.hypot(*each.T)  # a corner may be round
+    return np.where(curved, length, diagonal), length, width, np.degrees(np.arctan2(way[:, 1], way[:, 0])) % 180
 
 
 def _of_pairs(points: Float, ends: Float, first: Int, count: Int) -> Float:

@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from tests.predict.known_graph import bright, picture, write
+from tests.predict.known_graph import CARD, bright, picture, write
 
 import apiece
 from apiece.errors import ApieceError, ConfigError, DataError, ModelFileError
 from apiece.models import ExportedModel, exported_model, load_model, save_thresholds, threads
+from apiece.predict import predict_to
 
 RUNTIMES = ["onnx", "openvino"]
 
@@ -190,7 +192,18 @@ for name in modules_of(sys.argv[1]):
 before = set(sys.modules)
 apiece.load(sys.argv[1], "cpu")
 new = set(sys.modules) - before
-print(sorted(name for name in new if name.startswith(("apiece.models", "timm", "torch"))))
+print(sorted(name for name in new if name.startswith(("apiece.models", "timm", "torchvision"))))
 """
     done = subprocess.run([sys.executable, "-c", code, model], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_photo_that_the_model_sees_much_smaller_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = apiece.load(write(tmp_path / "m", card=replace(CARD, input=replace(CARD.input, imgsz=32))))
+    caplog.set_level(logging.INFO, "apiece")
+    shown = [apiece.Image(np.kron(picture(), np.ones((times, times), np.uint8))[:, :, None]) for times in (1, 7, 8)]
+    predict_to(model, shown, tmp_path / "out")
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said.startswith("image_000001: the model sees it 4.4 times smaller") and "tile=1024" in said

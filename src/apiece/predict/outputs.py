@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import logging
 import shutil
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +27,7 @@ __all__ = ["predict_to"]
 _log = logging.getLogger("apiece")
 
 _KEPT = ".apiece-tiles"
+_SHRUNK = 4  # times: an object of 20 pixels is one of 5 to the model
 
 
 def predict_to(
@@ -141,13 +142,25 @@ def _results(job: _Job, run: Run, tiles: _Tiles) -> Generator[Result]:
     cut = {source.name for source in run.sources if is_cut(source, tiles.tiling)}
     for large, group in itertools.groupby(run.sources, lambda source: source.name in cut):
         if not large:
-            yield from job.by.results(group, job.batch, job.options, job.max_pixels, run.leave_out)
+            found = job.by.results(group, job.batch, job.options, job.max_pixels, run.leave_out)
+            yield from _hinted(found, job.model.loaded.input.imgsz)
             continue
         for source in group:
             try:
                 yield source, None, _from_tiles(job, run, tiles, source)
             except ImageError as error:
                 run.leave_out(error)
+
+
+def _hinted(results: Iterable[Result], imgsz: int | None) -> Generator[Result]:
+    """Yield results, and tell once of an image that the model sees so small that objects may vanish."""
+    told = imgsz is None
+    for source, image, found in results:
+        if not told and image is not None and imgsz is not None and max(image.size) >= _SHRUNK * imgsz:
+            told = True
+            seen = f"the model sees it {max(image.size) / imgsz:.1f} times smaller, and may miss small objects; "
+            _log.info(f"{source.name}: {seen}" + Option("tile", 1024) + " lets it see every pixel")
+        yield source, image, found
 
 
 def _from_tiles(job: _Job, run: Run, tiles: _Tiles, source: Source) -> Pieces:

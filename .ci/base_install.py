@@ -19,11 +19,16 @@ MOST = 450  # MB without bytecode, pip and setuptools. The aim is 400; OpenCV's 
 HEAVY = {"torch", "torchvision", "timm", "transformers", "huggingface_hub", "safetensors", "lightning", "tensorboard"}
 HEAVY |= {"matplotlib"}
 
-# a data set, predictions on it that are right and sure, and a picture with letters beyond Latin
+# a model folder, a data set, predictions on it that are right and sure, and a picture with letters beyond Latin
 MAKE = """
+import shutil
+
 import apiece
 from apiece.datasets.synthetic import SceneConfig, write_dataset
 from apiece.draw import overlay
+from apiece.models import model_folder
+
+shutil.copytree(model_folder("default"), "model")
 
 for name in ("monday", "tuesday"):
     write_dataset(name, train=3, val=2, config=SceneConfig(seed=len(name)))

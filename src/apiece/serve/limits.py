@@ -15,7 +15,7 @@ class Limits:
 
     Attributes
     ----------
-    batch : images that go through the network together, at most.
+    batch : images that go through the network together, at most; None: 1 on a CPU, which gains nothing by more, else 4.
     queue : images that wait, at most; further ones are answered with 503.
     timeout : seconds until an answer must be there (else 504), and a request must have arrived (else 408).
     image_pixels : largest image, height times width; a larger one is refused before it is decoded.
@@ -35,11 +35,11 @@ class Limits:
     Examples
     --------
     >>> from apiece.serve import Limits
-    >>> Limits(queue=16).batch
-    4
+    >>> Limits(queue=16).timeout
+    60.0
     """
 
-    batch: int = 4
+    batch: int | None = None
     queue: int = 64
     timeout: float = 60.0
     image_pixels: int = 64_000_000
@@ -54,7 +54,9 @@ class Limits:
     def __post_init__(self) -> None:
         for one in fields(self):
             value = getattr(self, one.name)
-            if isinstance(one.default, int) and value < 1:
+            if value is None:
+                continue
+            if isinstance(value, int) and value < 1:
                 raise ConfigError(Option(one.name, value) + " must be at least 1")
             if not value > 0:
                 raise ConfigError(Option(one.name, value) + " must be above 0")

@@ -28,6 +28,7 @@ from apiece.serve.sessions import Sessions
 
 __all__ = ["PROBLEMS", "Found", "Served", "Service"]
 
+_BATCH = 4  # images that go through the network of a GPU together
 _T = TypeVar("_T")
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"description": why, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}
@@ -102,7 +103,8 @@ class Service:
     ) -> None:  # fmt: skip
         self.served, self.limits, self._folder, self._rules = served, limits, folder, rules
         self.counters = counters
-        self.batcher = Batcher(limits.batch, limits.queue, limits.timeout, counters)
+        batch = limits.batch or (1 if str(served.model.device) == "cpu" else _BATCH)
+        self.batcher = Batcher(batch, limits.queue, limits.timeout, counters)
         self.lane = Lane(limits.queue, limits.timeout)
         self.sessions = Sessions(prompter, limits.sessions, limits.idle)
 

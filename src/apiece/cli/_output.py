@@ -89,10 +89,11 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
         console.print(Text(title, style="bold"), soft_wrap=True)  # as wide as it needs, not as its table is
     table = Table(box=None, pad_edge=False, show_header=any(columns))
     needed = 2 * (len(columns) - 1)
-    for k, column in enumerate(columns):
+    width = [max((len(shown(row[k])) for row in rows), default=0) for k in range(len(columns))]
+    broken = needed + sum(map(max, map(len, columns), width)) > console.width
+    for k, (column, widest) in enumerate(zip(columns, width, strict=True)):
         numeric = all(isinstance(row[k], int | float | np.number) or row[k] in ("", "-") for row in rows)
-        widest = max((len(shown(row[k])) for row in rows), default=0)
-        head = column.replace(" ", "\n") if numeric and len(column) > widest else column
+        head = column.replace(" ", "\n") if broken and numeric and len(column) > widest else column
         justify: Literal["left", "right"] = "right" if numeric and rows else "left"
         # text goes on in the next line, and a number stands in one
         table.add_column(Text(head), justify=justify, overflow="fold", no_wrap=numeric)

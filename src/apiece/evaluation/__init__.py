@@ -10,18 +10,10 @@ from typing import TYPE_CHECKING
 from apiece._lazy import lazy
 
 if TYPE_CHECKING:
+    from apiece.evaluation._classes import check_known, told_apart
     from apiece.evaluation._compare import Comparison, Difference, ImageChange, compare, difference
     from apiece.evaluation._evaluate import HEADLINE, VIEWS, evaluate
-    from apiece.evaluation._pairing import (
-        LOWEST,
-        Joined,
-        Judged,
-        check_known,
-        join,
-        open_predictions,
-        open_truth,
-        told_apart,
-    )
+    from apiece.evaluation._pairing import LOWEST, Joined, Judged, join, open_predictions, open_truth
 
 __all__ = [
     "HEADLINE",
@@ -48,7 +40,7 @@ if not TYPE_CHECKING:
         {
             "apiece.evaluation._compare": "Comparison Difference ImageChange compare difference",
             "apiece.evaluation._evaluate": "HEADLINE VIEWS evaluate",
-            "apiece.evaluation._pairing": "Joined Judged LOWEST check_known join open_predictions open_truth "
-            "told_apart",
+            "apiece.evaluation._classes": "check_known told_apart",
+            "apiece.evaluation._pairing": "Joined Judged LOWEST join open_predictions open_truth",
         },
     )

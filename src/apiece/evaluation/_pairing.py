@@ -16,9 +16,9 @@ from apiece.core.conf import Conf, thresholds
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.datasets import with_stuff
-from apiece.datasets.classes import Dropped
 from apiece.datasets.dataset import Dataset, Folders, open_data, sound
 from apiece.errors import ConfigError, DataError, FormatError, Message, Option
+from apiece.evaluation._classes import told_apart
 from apiece.formats import LabelSet
 from apiece.formats.coco import is_results, read_results
 from apiece.formats.contract import OnBad, OpenedLabels
@@ -246,26 +246,6 @@ def _refuse_doubt(path: Path, format: str) -> None:
             + ", which makes each separate region an object, or "
             + ways[1]
             + ", which makes each value one",
-        )
-
-
-def told_apart(truth: Dataset, classes: Sequence[str]) -> Dataset:
-    """Return ground truth as predictions of these classes are judged by it.
-
-    It has no classes where the predictions have the one class ``object``, which the ground truth has not; otherwise it
-    stays as it is.
-    """
-    blind = tuple(classes) == ("object",) and "object" not in truth.classes
-    return Dataset(Dropped(truth.labels, ("classes",))) if blind else truth
-
-
-def check_known(wanted: Instances, model: predict.Model, data: Path | str) -> None:
-    """Refuse labels from ``data`` of a class that the model does not know: they say nothing of its scores."""
-    strange = next((name for name in wanted.names if name not in model.classes), None)
-    if strange is not None:
-        raise DataError(
-            f"{data} has labels of class {strange!r}, which the model does not know; it knows "
-            f"{', '.join(model.classes)}. apiece convert --classes renames classes, and leaves some out"
         )
 
 

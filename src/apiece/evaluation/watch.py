@@ -13,7 +13,8 @@ from apiece.core.instances import Instances
 from apiece.core.runs import owners
 from apiece.datasets.dataset import Folders, fingerprint
 from apiece.errors import DataError, FormatError, ImageError
-from apiece.evaluation._pairing import above, by_class, check_known, join, open_truth, told_apart, unique_last_parts
+from apiece.evaluation._classes import check_known, told_apart
+from apiece.evaluation._pairing import above, by_class, join, open_truth, unique_last_parts
 from apiece.images import read_image
 from apiece.monitor import Profile, Reliability, profile
 from apiece.predict.sources import Source

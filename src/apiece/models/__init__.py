@@ -17,10 +17,8 @@ if TYPE_CHECKING:
         Card,
         ExportedModel,
         Graph,
-        check_model,
         exported_model,
         model_folder,
-        named_architecture,
         save_exported,
         save_thresholds,
         shipped_graph,
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from apiece.models._engine.filled import filled
     from apiece.models._engine.folder import LoadedModel, load_model, save_model
     from apiece.models._engine.graphs import OnnxGraph, OpenCvGraph, OpenGraph, open_graph, threads
+    from apiece.models._engine.named import check_model, named_architecture
     from apiece.models._engine.published import open_model, published_model, save_published
     from apiece.models._kit.arrays import as_array, images_of
     from apiece.models._kit.click_head import ClickHead, click_features
@@ -96,11 +95,12 @@ if not TYPE_CHECKING:
         __name__,
         {
             "apiece.models._decode": "decoder_names",
-            "apiece.models._engine.card": "DEFAULT Card ExportedModel Graph check_model exported_model "
-            "model_folder named_architecture save_exported save_thresholds shipped_graph",
+            "apiece.models._engine.card": "DEFAULT Card ExportedModel Graph exported_model model_folder save_exported "
+            "save_thresholds shipped_graph",
             "apiece.models._engine.filled": "filled",
             "apiece.models._engine.folder": "LoadedModel load_model save_model",
             "apiece.models._engine.graphs": "OnnxGraph OpenCvGraph OpenGraph open_graph threads",
+            "apiece.models._engine.named": "check_model named_architecture",
             "apiece.models._engine.published": "open_model published_model save_published",
             "apiece.models._kit.arrays": "as_array images_of",
             "apiece.models._kit.shapes": "shapes_only",

@@ -17,7 +17,7 @@ _NEAR = 16  # characters from the end of what is read, within which an error may
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 Parse = Callable[[str, str], Any]
-"""Returns the items of a JSON list, and is told what seems to stand between two of them, from the last character of one
+"""Returns the items of a JSON list, and gets what seems to stand between two of them, from the last character of one
 to the first colon of the next. A `ValueError` leaves the list to the parser that says what is wrong, and where."""
 
 

@@ -21,7 +21,7 @@ from apiece.models._decode import Stages, decoder, stages_of
 from apiece.models._engine.filled import filled
 from apiece.models._engine.graphs import graph_runtime, installed
 from apiece.models._kit.arrays import DecodeBatch
-from apiece.models.contract import ModelInput, is_name
+from apiece.models.contract import ModelInput
 
 JSON_NAME = "model.json"
 TENSORS_NAME = "model.safetensors"
@@ -31,8 +31,6 @@ AGAIN = "copy the folder afresh, or train again"
 DEFAULT = "default"
 """Name of the model that comes with apiece."""
 
-_WEIGHTS = (".safetensors", ".pth", ".pt")
-"""Endings of published weights in one file."""
 
 _SHIPPED = Path(__file__).parent / DEFAULT
 VERSION = 1
@@ -339,35 +337,6 @@ def model_folder(model: Path | str) -> Path:
     A folder of that name is written ``./default``.
     """
     return _SHIPPED if str(model) == DEFAULT else Path(model)
-
-
-def named_architecture(model: Path | str) -> str | None:
-    """Return the architecture that a model folder names, not checked; None where there is no folder."""
-    folder = model_folder(model)
-    content = read_json(folder) if (folder / JSON_NAME).is_file() else None
-    return content.get("architecture") if isinstance(content, dict) else None
-
-
-def check_model(spec: Path | str) -> None:
-    """Check that a name or a path may be a model, before torch is needed.
-
-    Raises
-    ------
-    ModelFileError
-        if there is no such file or folder, or it holds no model; names a model in a folder of it.
-    """
-    path = model_folder(spec)
-    if is_name(spec) or (":" in str(spec) and not path.exists()):
-        return  # published weights, or a name that is none of them
-    what = f"; a model is a folder with {JSON_NAME} and {TENSORS_NAME}"
-    if not path.exists():
-        raise ModelFileError(path, f"does not exist{what}")
-    if path.is_file():
-        if path.suffix not in _WEIGHTS:
-            raise ModelFileError(path, f"is a file without weights{what}")
-    elif not any((path / name).exists() for name in (JSON_NAME, "config.json")):
-        near = sorted(found.parent for found in path.glob(f"*/{JSON_NAME}"))
-        raise ModelFileError(path, f"holds no {JSON_NAME}" + (f"; did you mean {near[0]}?" if near else what))
 
 
 def inside(folder: Path, name: str) -> Path:

@@ -84,9 +84,15 @@ def _names(module: Any, names: list[str], shown: set[str], level: int = 2) -> li
         if target in shown:
             links.append(f"[`{name}`][{target}]")
         else:
-            lines += [f"::: {target}", "    options:", f"      heading_level: {level}", ""]
+            lines += [f"::: {target}", "    options:", f"      heading_level: {level}"]
+            lines += ["      inherited_members: true"] * _has_private_base(module[name]) + [""]
         shown.add(target)
     return [*([f"Also here: {', '.join(links)}.", ""] if links else []), *lines]
+
+
+def _has_private_base(target: Any) -> bool:
+    """Return whether a class has a base of a private module, whose members no other place shows."""
+    return target.is_class and any(base.module.name.startswith("_") for base in target.resolved_bases)
 
 
 def _first_line(module: Any) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from apiece._arrays import Float, Int
+from apiece._arrays import Array, Float, Int
 from apiece.core.runs import Keys, owners
 from apiece.errors import InvalidInstancesError
 
+Index: TypeAlias = Array | slice | Sequence[int] | Sequence[bool]
+"""What chooses among the instances of a set."""
 _MAX_SIDE = 2**31 - 2
 _MAX_INT = 2**63 - 1
 
@@ -74,7 +77,7 @@ def checked_size(size: Any) -> tuple[int, int]:
     return height, width
 
 
-def resolve_index(index: Any, count: int) -> Int:
+def resolve_index(index: Index | int, count: int) -> Int:
     """Positions that an integer, integer array, bool array or slice chooses among ``count``."""
     if isinstance(index, slice):
         return np.arange(count)[index]

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from apiece import _show
 from apiece._arrays import Array, Bool, Float, Float32, Int
-from apiece.core._arguments import integers, resolve_index
-from apiece.core.masks import Index, Masks, label_map_masks
+from apiece.core._arguments import Index, integers, resolve_index
+from apiece.core.masks import Masks, label_map_masks
 from apiece.core.run_overlap import shared
 from apiece.core.runs import frozen
 from apiece.errors import InvalidInstancesError, UnknownNameError

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece._arrays import Array, Bool, Float, Int
-from apiece.core._arguments import resolve_index
-from apiece.core.masks import Index, Masks
+from apiece.core._arguments import Index, resolve_index
+from apiece.core.masks import Masks
 from apiece.core.runs import frozen
 from apiece.errors import InvalidInstancesError, PromptError
 

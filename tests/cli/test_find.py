@@ -66,3 +66,36 @@ def test_an_inventory(labels: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (code, one["counts"], one["objects"][1]["colour"]) == (0, {"door": 3}, "red")
     assert {"subject": 0, "relation": "left of", "object": 1, "gap": 16.0} in one["relations"]
     assert "3 doors" in run(capsys, "scene", labels)[1]
+
+
+def test_what_counts_is_what_predict_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from apiece.predict import load
+
+    height, width = np.mgrid[:96, :96]
+    pixels = np.full((96, 96, 3), 90, np.uint8)
+    for k, (y, x) in enumerate([(20, 20), (24, 70), (70, 40)]):
+        pixels[(height - y) ** 2 + (width - x) ** 2 < (5 + 5 * k) ** 2] = (220, 60 + 60 * k, 40)
+    pixels += np.random.default_rng(0).integers(0, 30, pixels.shape, np.uint8)
+    write_image(tmp_path / "a.png", pixels)
+    model = load("default")
+    shown, doubtful = (len(model.predict(tmp_path / "a.png", conf=conf)) for conf in (None, 0.01))
+    assert 0 < shown < doubtful
+
+    def counted(*words: object) -> list[int]:
+        scene = json.loads(run(capsys, "scene", tmp_path / "a.png", "--json", *words)[1])["scenes"][0]
+        found = json.loads(run(capsys, "find", "all objects", tmp_path / "a.png", "--json", *words)[1])["answers"][0]
+        picks = json.loads(run(capsys, "pick", tmp_path / "a.png", "--json", *words)[1])["pictures"][0]
+        return [len(scene["objects"]), len(found["objects"]), len(picks["picks"])]
+
+    assert counted() == [shown] * 3
+    assert counted("--conf", 0.01) == [doubtful] * 3
+    assert run(capsys, "scene", tmp_path / "a.png", "--conf", 2)[0] == 1
+
+
+def test_low_scores_of_a_file_are_left_out(labels: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ref, found = next(iter(formats.read(labels)))
+    scored = found.replace(scores=[0.9, 0.2, 0.6])
+    formats.write([(ref, scored)], labels.parent / "scored.json", format="coco")
+    words = ("find", "all doors", labels.parent / "scored.json", "--json", "--conf", 0.5)
+    (answer,) = json.loads(run(capsys, *words)[1])["answers"]
+    assert [o["id"] for o in answer["objects"]] == [7, 9]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -248,3 +250,13 @@ def test_a_reach_that_is_no_box(text: str) -> None:
 def test_a_length_that_is_none(length: str | float) -> None:
     with pytest.raises(ConfigError, match="opening"):
         Gripper(opening=length)
+
+
+@pytest.mark.parametrize("drawn", ["#.\n.#", "##..\n..##", ".####...\n##...###\n.......#", "#"])
+def test_a_thin_object_is_held_at_one_of_its_pixels(drawn: str) -> None:
+    mask = np.pad(np.array([[mark == "#" for mark in row] for row in drawn.split("\n")]), 9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        grasps = plan_grasps(Instances(Masks.from_dense(mask[None]), [0], ("speck",)))
+    x, y = grasps.to_dicts()[0]["grasp"]["place"]
+    assert mask[int(y), int(x)]

@@ -13,6 +13,7 @@ from apiece.cli._options import Reading
 from apiece.errors import ApieceError, ConfigError, DataError, FormatError, ImageError, Option
 
 if TYPE_CHECKING:
+    from apiece.core.conf import Conf
     from apiece.core.image import Image
     from apiece.core.instances import Instances
     from apiece.datasets import BadEntries
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 PHOTOS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 """Endings of photos, which a model is needed for unless they are label images."""
-SEEN = 0.05  # score from which a model shows objects from which rules are learned
 _GOOD, _BAD = ("pass", "good", "ok", "1", "true"), ("fail", "bad", "ng", "0", "false")
 
 
@@ -43,15 +43,14 @@ class Pictures:
     Attributes
     ----------
     classes : of all objects.
-    score : lowest scores that count where the rules name none; None for all.
-    each : makes the pictures for some rules, since a model has to show objects that are close to the lowest score; for
-        no rules, to learn some, with objects of low scores too.
+    score : the model's thresholds; None for labels, all of which count.
+    each : makes the pictures, with objects down to some lowest scores; None for the model's thresholds, and all labels.
     """
 
     classes: tuple[str, ...]
     count: int
     score: Any
-    each: Callable[[RuleSet | None], Iterator[Picture]]
+    each: Callable[[Conf | None], Iterator[Picture]]
 
 
 def open_pictures(
@@ -67,10 +66,13 @@ def open_pictures(
         data = predictions
     labels = labels_of(reading, data, split)
 
-    def each(rules: RuleSet | None) -> Iterator[Picture]:
+    def each(lowest: Conf | None) -> Iterator[Picture]:
+        from apiece.core.conf import thresholds
         from apiece.images import read_image
 
         for ref, found in labels:
+            if lowest is not None and found.scores is not None:
+                found = found[found.scores >= thresholds(lowest, found.classes)[found.labels]]
             read = partial(read_image, ref.path, page=ref.page)
             yield Picture(ref.name, found, read if ref.path.is_file() else None)
 
@@ -110,8 +112,7 @@ def _of_model(data: Path, name: str, device: str, skip_bad: bool) -> Pictures:
     own = dict(zip(model.classes, thresholds(model.options().conf, model.classes).tolist(), strict=True))
     sources = find_sources(str(data))
 
-    def each(rules: RuleSet | None) -> Iterator[Picture]:
-        lowest = dict.fromkeys(own, SEEN) if rules is None else rules.lowest_scores(own)
+    def each(lowest: Conf | None) -> Iterator[Picture]:
         for source in sources:
             try:
                 image = source.read()

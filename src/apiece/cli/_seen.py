@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from apiece.cli._inspected import PHOTOS, Picture, Pictures, open_pictures
 from apiece.cli._options import IMAGES, Device, ModelName, Overwrite, Reading, Split  # noqa: F401
 from apiece.cli._output import DEFAULT_MODEL, note
-from apiece.errors import DataError, Option
+from apiece.errors import ConfigError, DataError, Option
 
 if TYPE_CHECKING:
     from apiece.core.instances import Instances
@@ -23,11 +23,19 @@ class Seen(Reading):
     """Photos with their objects: what a model finds, or what labels say."""
 
     model: ModelName | None = None
+    conf: Annotated[
+        float | None,
+        Parameter(
+            help="Lowest score of an object. By default each class of a model has its threshold; of labels all count."
+        ),
+    ] = None
     split: Split = None
     device: Device = "auto"
 
     def pictures(self, data: Path) -> Pictures:
         """Return the photos; of photos without labels the model that comes with apiece finds the objects."""
+        if self.conf is not None and not 0 <= self.conf <= 1:
+            raise ConfigError(Option("conf") + f" must be from 0 to 1, got {self.conf:g}")
         model = self.model
         if model is None and data.suffix.lower() in PHOTOS:
             note(DEFAULT_MODEL)

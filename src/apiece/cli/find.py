@@ -49,7 +49,7 @@ def find(
     rows: list[tuple[str, str, str]] = []
 
     def answers() -> Iterator[tuple[Picture, Instances]]:
-        for one in drawn.pictures(data).each(None):
+        for one in drawn.pictures(data).each(drawn.conf):
             if one.found is None:
                 continue
             answer = _answered(ask, one, sentence)

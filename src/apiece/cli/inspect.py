@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FAILED = 2  # the exit code of an error: 1 is a picture that fails
 _ROWS = 40  # pictures in the terminal
+_LEARNED_FROM = 0.05  # score from which a model shows objects from which rules are learned
 
 
 def inspect(
@@ -128,8 +129,9 @@ def _judge(found: Inspection, pictures: Pictures, pixel_size: str | None, truth:
     from apiece.rules import compare, judge
 
     true = []
+    lowest = None if pictures.score is None else found.rules.lowest_scores(pictures.score)
     with progress("judging", pictures.count) as step:
-        for one in pictures.each(found.rules):
+        for one in pictures.each(lowest):
             step()
             try:
                 if one.error is not None or one.found is None:
@@ -174,7 +176,7 @@ def _learn(pictures: Pictures, out: Path | None, pixel_size: str | None, overwri
 
 def _good(pictures: Pictures) -> Iterator[Instances]:
     """Yield the objects of each picture; tell of those that cannot be read."""
-    for one in pictures.each(None):
+    for one in pictures.each(None if pictures.score is None else _LEARNED_FROM):
         if one.found is not None:
             yield one.found
         else:

@@ -104,7 +104,7 @@ def pick(
     pictures = seen.pictures(data)
     read = world.depths(pictures.count)
     planned = []
-    for one in pictures.each(None):
+    for one in pictures.each(seen.conf):
         if one.found is not None:
             planned.append((one, _planned(one, read(one.name, one.found.size), camera, plane, gripper)))
     told = {"pictures": [{"image": one.name, "picks": grasps.to_dicts()} for one, grasps in planned]}

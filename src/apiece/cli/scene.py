@@ -33,7 +33,7 @@ def scene(
     told: list[dict[str, Any]] = []
 
     def seen() -> Iterator[tuple[Picture, Instances]]:
-        for one in drawn.pictures(data).each(None):
+        for one in drawn.pictures(data).each(drawn.conf):
             if one.found is None:
                 continue
             found = describe_scene(one.found, None if one.read is None else one.read())

@@ -75,7 +75,8 @@ class Field:
         order = np.lexsort((off, k))
         best = places[order[np.searchsorted(k[order], np.arange(len(self.masks)))]]
         own = np.arange(len(self.masks))
-        central = self.at(own, centroids) >= self.deepest - ALIKE
+        depth = self.at(own, centroids)
+        central = (depth > 0) & (depth >= self.deepest - ALIKE)
         return np.where(central[:, None], centroids, best)
 
     def at(self, k: Int, places: Float) -> Float:

@@ -111,6 +111,22 @@ def square(x: int = 1, y: int = 1) -> np.ndarray:
     return a
 
 
+def test_a_box_around_its_group_is_no_object(saved: Save) -> None:
+    group = 'z_order="0" group_id="2"'
+    around, away = (BOX.replace("Schraube ß", "nut").replace('z_order="0"', group) for _ in range(2))
+    away = away.replace('xbr="4.0" ybr="3.0"', 'xbr="9.0" ybr="7.0"')
+    other, single = (box.replace('group_id="2"', f'group_id="{k}"') for box, k in ((around, 3), (around, 0)))
+    for shapes, areas in (
+        ([POLYGON, around], [6]),
+        ([around, MASK, POLYGON], [3, 6]),
+        ([POLYGON, away], [6, 48]),
+        ([POLYGON, other, single, BOX], [6, 6, 6, 6]),
+        ([around, around], [6, 6]),
+    ):
+        found = formats.read(saved(pictures("\n".join(shapes)), "annotations.xml"))[0][1]
+        assert found.masks.area.tolist() == areas
+
+
 def test_every_kind_of_shape(saved: Save) -> None:
     points = '<points label="nut" occluded="0" points="1.0,2.0" z_order="0"></points>'
     skeleton = '<skeleton label="nut"><points label="1" points="1.0,1.0"></points></skeleton>'

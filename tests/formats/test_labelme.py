@@ -77,6 +77,16 @@ def test_every_kind_of_shape(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.masks.to_dense(), wanted)
 
 
+def test_a_rectangle_around_its_group_is_no_part(tmp_path: Path) -> None:
+    triangle = shape("nut", [[0, 0], [8, 0], [0, 8]], group_id=7)
+    around = shape("nut", [[0, 0], [8, 8]], "rectangle", group_id=7)
+    found = formats.read(save(tmp_path / "a.json", document(around, triangle)))[0][1]
+    assert found.masks.area.tolist() == formats.read(save(tmp_path / "a.json", document(triangle)))[0][1].masks.area
+    part = shape("nut", [[5, 5], [8, 8]], "rectangle", group_id=7)
+    found = formats.read(save(tmp_path / "a.json", document(part, triangle)))[0][1]
+    assert found.masks.parts.tolist() == [2]
+
+
 def test_groups_join_parts_and_give_ids(tmp_path: Path) -> None:
     square = [[0, 0], [2, 0], [2, 2], [0, 2]]
     far = [[6, 6], [8, 6], [8, 8], [6, 8]]

@@ -164,3 +164,13 @@ def test_masks_of_another_size(tmp_path: Path) -> None:
     Image.new("L", (5, 4)).save(tmp_path / "Masks" / "m.png")
     with pytest.raises(FormatError, match=r"m\.png: is of \(4, 5\) pixels, and its image of \(20, 30\)"):
         list(formats.read(tmp_path))
+
+
+def test_a_box_around_its_object_is_no_part(tmp_path: Path) -> None:
+    outline = "<parts><hasparts>1</hasparts></parts>" + points((2, 3), (10, 3), (2, 9))
+    box = "<parts><ispartof>0</ispartof></parts><type>bounding_box</type>" + points((2, 3), (10, 3), (10, 9), (2, 9))
+    for bodies, count in (((("nut", outline), ("nut", box)), 1), ((("nut", outline), ("bolt", box)), 2)):
+        file = save(tmp_path, "a.xml", labelme(*bodies))
+        ((_, found),) = formats.read(file)
+        assert len(found) == count
+        assert found.masks.area[0] < 40

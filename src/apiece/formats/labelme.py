@@ -3,7 +3,8 @@
 Read: one JSON, or a folder of JSON files with its subfolders. Polygons and rectangles (by two opposite corners or by
 all four, turned ones too) by COCO's rasterisation, circles (centre and a point on the rim) by pixel centres, masks (PNG
 in base64, whose first pixel lies at the first of its two points) as they are. Shapes of one ``group_id`` and one label
-are parts of one object. Lines and points are no masks and come as ``ImageRef.shapes``. Coordinates are pixels, corners
+are parts of one object; a rectangle around the others is none. Lines and points are no masks and come as
+``ImageRef.shapes``. Coordinates are pixels, corners
 at integers.
 
 Further keys of a shape, its flags and a ``description`` that is not empty become attributes of the instance, ``score``
@@ -45,7 +46,7 @@ from apiece.formats._kit.checks import (
     refuse_repeated,
     skip_bad,
 )
-from apiece.formats._kit.entries import Entry
+from apiece.formats._kit.entries import Entry, stated_boxes
 from apiece.formats._kit.files import inside, is_file, never_raises, read_text
 from apiece.formats._kit.image_names import spelled
 from apiece.formats._kit.image_places import placed
@@ -170,7 +171,8 @@ def _image_name(file: Path, root: Path, stated: Any) -> str:
 
 def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
     file = labels.files[index]
-    grouped: dict[Any, list[Entry]] = {}
+    found: list[Entry] = []
+    boxes: list[bool] = []
     document, constants = _load(file)
     for k, shape in enumerate(document["shapes"]):
         if _is_no_mask(shape):
@@ -178,8 +180,14 @@ def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
         with skip_bad(labels.on_bad, file, f"shapes[{k}]"):
             if constants:
                 no_constants(shape)
-            entry = _entry(an_object(shape), f"shapes[{k}]", size, labels.classes)
-            grouped.setdefault((entry.label, entry.id) if entry.id is not None else -1 - k, []).append(entry)
+            found.append(_entry(an_object(shape), f"shapes[{k}]", size, labels.classes))
+            boxes.append(shape.get("shape_type") == "rectangle")
+    groups = [None if entry.id is None else (entry.label, entry.id) for entry in found]
+    again = stated_boxes(found, groups, boxes, size)
+    grouped: dict[Any, list[Entry]] = {}
+    for k, (entry, group) in enumerate(zip(found, groups, strict=True)):
+        if k not in again:
+            grouped.setdefault(k if group is None else group, []).append(entry)
     return _settled([_joined(members) for members in grouped.values()])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +24,7 @@ from apiece.formats._kit.shapes import Crop, Drawn, Part
 from apiece.formats.contract import OnBad, refuse
 
 PASSAGES = 1 << 24  # edges times columns rasterised together
+_ALIKE = 2.0  # pixels by which a box that states where a mask is may be off
 
 
 class RowRle(dict[str, Any]):
@@ -123,6 +124,36 @@ def draw(
     if len(pieces) > len(entries):
         joined = joined.merge(np.unique(owner[usable], return_inverse=True)[1], len(kept))
     return [entries[i] for i in kept], joined
+
+
+def stated_boxes(entries: list[Entry], groups: Sequence[Hashable], boxes: Sequence[bool], size: Size) -> set[int]:
+    """Return the places of boxes that state again where the other entries of their group are.
+
+    Tools that keep a mask and its box write both, and an object would count twice.
+
+    Parameters
+    ----------
+    entries : N objects of one image.
+    groups : N keys of groups; an entry with None has no group.
+    boxes : N, whether the entry is a box.
+    """
+    boxed = {group for group, box in zip(groups, boxes, strict=True) if box and group is not None}
+    drawn = [i for i, group in enumerate(groups) if group in boxed and not boxes[i]]
+    drawn_groups = {groups[i] for i in drawn}
+    stated = [i for i, group in enumerate(groups) if boxes[i] and group in drawn_groups]
+    if not stated:
+        return set()
+    ids = {id(entries[i]): i for i in (*drawn, *stated)}
+    kept, masks = draw([entries[i] for i in (*drawn, *stated)], size, Path(), lambda _: None)
+    around: dict[Hashable, Float] = {}
+    own: dict[int, Float] = {}
+    for entry, box in zip(kept, masks.boxes.astype(np.float64) * (1, 1, -1, -1), strict=True):
+        i = ids[id(entry)]
+        if boxes[i]:
+            own[i] = box
+        else:
+            around[groups[i]] = np.minimum(box, around.get(groups[i], box))
+    return {i for i, box in own.items() if groups[i] in around and np.abs(box - around[groups[i]]).max() <= _ALIKE}
 
 
 @lru_cache(maxsize=4)

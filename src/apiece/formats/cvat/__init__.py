@@ -2,7 +2,8 @@
 
 Read: ``polygon`` (COCO's rasterisation), ``mask`` (run-lengths by rows of the box ``left, top, width, height``,
 beginning with background), ``box`` and ``ellipse`` (the pixels whose centres they hold, turned by ``rotation`` about
-the centre; turned boxes as polygons). ``polyline``, ``points``, ``skeleton``, ``cuboid`` and ``tag`` are no masks and
+the centre; turned boxes as polygons). A box around the other shapes of its group and label, as datumaro writes beside
+each mask, is no object of its own. ``polyline``, ``points``, ``skeleton``, ``cuboid`` and ``tag`` are no masks and
 come as ``ImageRef.shapes``. Coordinates are pixels from the upper left corner. Also a folder with ``annotations.xml``;
 images lie beside it or in ``images/``.
 
@@ -33,7 +34,7 @@ import numpy as np
 from apiece.core.image import ImageRef
 from apiece.core.masks import Masks
 from apiece.formats._kit.checks import BadEntryError, Size, is_int64, number, skip_bad, whole
-from apiece.formats._kit.entries import Entry
+from apiece.formats._kit.entries import Entry, stated_boxes
 from apiece.formats._kit.files import inside
 from apiece.formats._kit.image_names import spelled
 from apiece.formats._kit.image_places import LABEL_FOLDERS, placed
@@ -117,10 +118,14 @@ def _folder(document: Document, task: str) -> str:
 
 def _decode_picture(labels: EntrySet, index: int, size: Size) -> list[Entry]:
     found: list[Entry] = []
+    boxes: list[bool] = []
     for shape in labels.rows[index]:
         with skip_bad(labels.on_bad, labels.files[index], f"line {shape.line}: <{shape.kind}>"):
             found.append(_entry(shape, shape.attributes.get("label"), size, labels))
-    return found
+            boxes.append(shape.kind == "box")
+    groups = [(one.label, group) if (group := one.extras.get("group_id")) else None for one in found]
+    again = stated_boxes(found, groups, boxes, size)
+    return [one for i, one in enumerate(found) if i not in again]
 
 
 def _decode_frame(labels: EntrySet, index: int, size: Size) -> list[Entry]:

@@ -2,7 +2,7 @@
 
 VOC's polygons are ``<x1>, <y1>, <x2> ...``, and its pixels count from 1. LabelMe's are ``<pt><x>, <y>``, from 0; a mask
 (``<segm>``) lies in a file of its own in ``Masks``, parts of an object name the one that they are part of, and deleted
-objects stay in the file.
+objects stay in the file. A part that is the box of its object, as datumaro writes them, is none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from apiece._arrays import Bool, Float
 from apiece.core.image import ImageRef
 from apiece.errors import FormatError
 from apiece.formats._kit.checks import BadEntryError, Size, checked_size, number, skip_bad, whole
-from apiece.formats._kit.entries import Entry
+from apiece.formats._kit.entries import Entry, stated_boxes
 from apiece.formats._kit.files import head_of, is_file
 from apiece.formats._kit.image_names import spelled
 from apiece.formats._kit.image_places import placed
@@ -29,6 +29,7 @@ _OUTLINED = re.compile(r"<annotation\b.*<object>.*<(polygon|segm)>", re.DOTALL)
 _FOLDER, _MASKS = "annotations", "masks"  # in any case
 _HEAD, _LOOKED_AT, _LEVELS = 1 << 16, 20, 3
 _ID, _PART_OF, _DELETED, _MASK = ("id",), ("parts", "ispartof"), ("deleted",), ("segm", "mask")
+_TYPE, _BOX = ("type",), "bounding_box"
 
 
 def is_outlined(file: Path) -> bool:
@@ -86,11 +87,20 @@ def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
     found: dict[int, Entry] = {}  # by line
     by_id: dict[str, Entry] = {}
     objects = _kept(read_annotation(file).objects)
+    boxes = set[int]()
     for one in objects:
         with skip_bad(labels.on_bad, file, f"line {one.line}"):
             entry = _entry(one, labels.classes, size, file)
             found[one.line] = entry
+            if one.texts.get(_TYPE) == [_BOX]:
+                boxes.add(one.line)
             by_id.setdefault(one.texts.get(_ID, [""])[0], entry)
+    lines = list(found)
+    wholes = {one.line: by_id.get(one.texts.get(_PART_OF, ["-"])[0], found.get(one.line)) for one in objects}
+    groups = [(whole_of.where, found[k].label) if (whole_of := wholes[k]) else None for k in lines]
+    again = stated_boxes(list(found.values()), groups, [k in boxes for k in lines], size)
+    for k in again:
+        del found[lines[k]]
     for one in objects:
         whole_of = by_id.get(one.texts.get(_PART_OF, ["-"])[0])
         part = found.get(one.line)

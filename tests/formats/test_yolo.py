@@ -476,3 +476,30 @@ def test_names_without_splits_or_labels(tmp_path: Path) -> None:
     assert not formats.load("yolo").detect(tmp_path)
     with pytest.raises(FormatError, match="says neither train, val nor test"):
         formats.read(tmp_path / "data.yaml", "yolo")
+
+
+@pytest.mark.parametrize("place", ["classes.txt", "data.yaml"])
+def test_names_beside_folders_of_splits(tmp_path: Path, place: str) -> None:
+    text(tmp_path / place, "names: [nut]\n" if place.endswith("yaml") else "nut\n")
+    for folder, split in (("train", "train"), ("valid", "val")):
+        image(tmp_path / folder / "images" / f"{split}.png")
+        text(tmp_path / folder / "labels" / f"{split}.txt", SQUARE)
+    assert formats.detect(tmp_path) == "yolo"
+    labels = formats.read(tmp_path)
+    assert [(ref.name, ref.attributes["split"], found.names) for ref, found in labels] == [
+        ("train/train.png", "train", ["nut"]),
+        ("valid/val.png", "val", ["nut"]),
+    ]
+
+
+def test_rows_without_names_say_so(tmp_path: Path) -> None:
+    image(tmp_path / "train" / "images" / "a.png")
+    row = text(tmp_path / "train" / "labels" / "a.txt", SQUARE)
+    with pytest.raises(FormatError, match=r"outlines of YOLO \(train/labels/a\.txt\).* write names: "):
+        formats.detect(tmp_path)
+    text(tmp_path / "data.yaml", "train: train/images\nnc: 1\n")
+    with pytest.raises(FormatError, match="nothing says what their classes are called"):
+        formats.detect(tmp_path)
+    text(row, "0 0.5 0.5 0.25 0.25\n")
+    with pytest.raises(FormatError, match=r"boxes of YOLO .* no masks"):
+        formats.detect(tmp_path)

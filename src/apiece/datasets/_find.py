@@ -55,14 +55,14 @@ def find_labels(path: Path, format: str | None) -> dict[str, Path]:
 
 
 def _refuse_foreign(path: Path) -> None:
-    """Raise what speaks against the first JSON or XML file in a folder, if its kind is known: broken, or never read."""
-    for ending in ("json", "ndjson", "xml"):
-        for file in itertools.islice(path.rglob(f"*.{ending}"), 1):
-            try:
-                formats.detect(file)
-            except FormatError as error:
-                if not error.options:  # it does not ask for the format
-                    raise
+    """Raise what speaks against a folder, or the first JSON or XML file in it, if its kind is known."""
+    files = (itertools.islice(path.rglob(f"*.{ending}"), 1) for ending in ("json", "ndjson", "xml"))
+    for place in (*itertools.chain.from_iterable(files), path):
+        try:
+            formats.detect(place)
+        except FormatError as error:
+            if not error.options:  # it does not ask for the format
+                raise
 
 
 def _find_whole(path: Path, format: str | None) -> Path | None:

@@ -3,7 +3,8 @@
 
 Read: train, val and test given as folders, as lists of images in text files, or several of them; label files lie in
 ``labels`` where images lie in ``images``, or beside them. Without ``data.yaml``, ``classes.txt`` or ``obj.names``
-beside ``labels``, as Label Studio exports it, gives the classes; a ``data.yaml`` of names alone, as supervision writes
+beside ``labels``, as Label Studio exports it, gives the classes, or beside folders of splits with ``labels`` in each; a
+``data.yaml`` of names alone, as supervision writes
 it, is one. A row is a class number and x, y pairs as parts of the
 image's width and height, rasterised by COCO's rule. An image without label file has no objects. Images are named by
 their path without the folder ``images``; ``ImageRef.attributes["split"]`` says where one belongs. Sizes come from the

@@ -79,14 +79,16 @@ def config_file(path: Path) -> Path | None:
 def _list_of_classes(folder: Path) -> Path | None:
     """Return ``classes.txt`` (Label Studio), or a YAML file of names without splits (supervision), beside ``labels``.
 
-    There is none where ``labels`` hold no rows of numbers.
+    It may also lie beside folders of splits with ``labels`` in each. There is none where ``labels`` hold no rows.
     """
     lists = [folder / place / name for name in _CLASSES for place in ("", "labels")]
     plain = [p for p in sorted((*folder.glob("*.yaml"), *folder.glob("*.yml"))) if _is_config(p, splits=False)]
     found = next((file for file in (*lists, *plain) if file.is_file()), None)
-    if found is None or not (folder / "labels").is_dir():
+    own = folder / "labels"
+    homes = [own] if own.is_dir() else [p for p in folder.glob("*/labels") if p.is_dir() and split_of(p.parent.name)]
+    if found is None:
         return None
-    rows = (p for p in files_below(folder / "labels", (".txt",)) if p not in lists)
+    rows = (p for at in homes for p in files_below(at, (".txt",)) if p not in lists)
     return found if any(_ROW.match(head_of(file)) for file in itertools.islice(rows, _LOOKED_AT)) else None
 
 
@@ -126,7 +128,7 @@ def read_config(path: Path) -> Config:
         if not all(type(p) is str and p for p in places):
             raise FormatError(path, f"{split}: must be a folder, a list of images in a .txt file, or several of them")
         splits[split] = places
-    if not any(splits.values()) and (path.parent / "labels").is_dir():
+    if not any(splits.values()) and config_file(path.parent) is not None:
         splits = _splits_of(path)
     if not any(splits.values()):
         raise FormatError(path, "says neither train, val nor test")
@@ -137,11 +139,14 @@ def read_config(path: Path) -> Config:
 
 
 def _splits_of(path: Path) -> dict[str, list[str]]:
-    """Return the folders of images of each split, by the folders in ``labels``; without any, all are of ``train``."""
-    folders = sorted((home_of(path) / "labels").iterdir())
-    below = {split_of(p.name): [f"images/{p.name}"] for p in folders if p.is_dir()}
-    found = {split: below.get(split, []) for split in SPLITS}
-    return found if any(found.values()) else found | {"train": ["images"]}
+    """Return the folders of images of each split, by those in ``labels`` or with ``labels``; without any, ``train``."""
+    home = home_of(path)
+    if (home / "labels").is_dir():
+        found = {f"images/{p.name}": p.name for p in sorted((home / "labels").iterdir()) if p.is_dir()}
+    else:
+        found = {f"{p.name}/images": p.name for p in sorted(home.iterdir()) if (p / "labels").is_dir()}
+    splits = {split: [place for place, name in found.items() if split_of(name) == split] for split in SPLITS}
+    return splits if any(splits.values()) else splits | {"train": ["images"]}
 
 
 def _parsed(path: Path) -> Any:

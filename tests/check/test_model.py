@@ -325,3 +325,18 @@ def test_recall_and_precision(oracle: object, bars: dict[str, tuple[float, float
         assert len(wanted) >= 10, kind
         assert np.mean([hit(*one, said) for one in wanted]) >= recall, kind
         assert np.mean([hit(*one, injected.mistakes) for one in got]) >= precision, kind
+
+
+def test_a_model_without_classes_judges_all_labels_as_one_class() -> None:
+    def blind(found: Instances) -> Instances:
+        return found.replace(labels=np.zeros(len(found), np.int64), classes=("object",))
+
+    agreed = [(labels, None if found is None else blind(found)) for labels, found in good()]
+    assert check(agreed) == []
+    lacking = boxes(grid(skip=[4])), blind(boxes(grid(), [0.9] * 9))
+    (missing,) = check([*agreed, lacking])
+    assert (missing.kind, missing.place.index, missing.predicted) == ("missing_label", 30, (4,))
+    assert missing.message.startswith("object: found")
+    left_half, right_half = ((20, 20, 30, 40), 0), ((30, 20, 40, 40), 1)
+    split = boxes([left_half, right_half, *grid(skip=[0])]), blind(boxes(grid(), [0.9] * 9))
+    assert [f.kind for f in check([*agreed, split])] == ["split_label"]

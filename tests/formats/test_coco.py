@@ -610,3 +610,15 @@ def test_annotations_by_id_as_livecell_lists_them(tmp_path: Path) -> None:
     assert formats.detect(path) == "coco"
     ((_, found),) = formats.read(path)
     assert found.ids.tolist() == [7, 3]
+
+
+def test_boxes_alone_are_named(tmp_path: Path) -> None:
+    note = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 3, 3], "area": 9, "iscrowd": 0}
+    document = {
+        "images": [{"id": 1, "file_name": "a.png", "height": 9, "width": 9}],
+        "categories": [{"id": 1, "name": "nut"}],
+        "annotations": [{"id": k, **note} for k in (1, 2)],
+    }
+    (tmp_path / "boxes.json").write_text(json.dumps(document))
+    with pytest.raises(FormatError, match="none of the 2 annotations has a mask, only boxes at most"):
+        formats.read(tmp_path / "boxes.json")

@@ -51,6 +51,7 @@ class Judges:
 
     def _of_model(self, folder: str, sources: Mapping[str, OpenLabels]) -> Judge:
         """Return what a model finds, down to low scores; warn of splits that it learned from, if its folder tells."""
+        from apiece.check.contract import without_classes
         from apiece.datasets import fingerprint
         from apiece.evaluation import LOWEST
         from apiece.predict import load
@@ -60,6 +61,8 @@ class Judges:
         for split, source in sources.items():
             if learned is not None and fingerprint(source.labels) == learned:
                 note(f"{folder} learned from {split} and repeats its mistakes; use --folds in place of --model")
+        if any(without_classes(model.classes, source.labels.classes) for source in sources.values()):
+            note("everything found is an 'object', so the model judges all labels as one class")
         refs = {split: source.labels.refs for split, source in sources.items()}
 
         def judge(split: str, index: int) -> Instances | None:

@@ -18,7 +18,7 @@ from apiece._arrays import Int
 from apiece.check._engine.families import chosen
 from apiece.check._engine.open_labels import HasLabels, OpenLabels, source_of
 from apiece.check._engine.report import Predicted, Report, ranked
-from apiece.check.contract import ROOM, Check, Finding, Kind, Labelled, SetFacts, Settings
+from apiece.check.contract import ROOM, Check, Finding, Kind, Labelled, SetFacts, Settings, without_classes
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, FormatError, ImageError, Option
 from apiece.formats import LabelSet, stuff_classes
@@ -173,9 +173,14 @@ class _Reading:
         )
 
     def _joined(self, found: Instances | None, size: tuple[int, int]) -> Instances | None:
-        """Return predictions with the classes of the labels, without those of other classes."""
+        """Return predictions with the classes of the labels, without those of other classes.
+
+        Those of the one class ``object``, which the labels have not, stay as they are: their model knows no classes.
+        """
         if found is None or found.size != size:
             return None
+        if without_classes(found.classes, self.classes):
+            return found
         if not set(found.classes) & set(self.classes):
             raise DataError(
                 f"the model knows {', '.join(found.classes)}, the labels have {', '.join(self.classes)}: with no class "

@@ -4,7 +4,8 @@ A prediction is weighed by how the model agrees with the rest of the labels, cla
 out to mean here: a prediction is confident from the score at which predictions and labels agree best (F1 at IoU 0.5),
 and the chance that it is right is how often predictions of its score agree with a label (isotonic regression). So it
 does not matter whether a model is modest or boastful. Nor is a class doubted if the model often mixes up just these two
-classes. The predictions have to come from a model that did not learn from these labels; see `apiece.training.folds`.
+classes. A model that knows no classes, as the default one, judges all labels as one class. The predictions have to come
+from a model that did not learn from these labels; see `apiece.training.folds`.
 
 Northcutt, Jiang and Chuang 2021, *Confident Learning* (JAIR 70), do likewise for images with one label each.
 """
@@ -44,15 +45,15 @@ _WINDOW = 50  # labels on either side, ordered by area, that count as alike in s
 def _conclude(remembered: Sequence[Coverage], facts: SetFacts, settings: Settings) -> Iterator[Finding]:
     if not remembered:
         return
-    whole = join(remembered)
-    trust = trust_of(whole, len(facts.classes))
-    yield from _missing(whole, trust, facts.classes)
-    yield from _spurious(whole, facts.classes)
-    yield from _swapped(whole, trust, facts.classes)
+    whole, classes = join(remembered), remembered[0].classes
+    trust = trust_of(whole, len(classes))
+    yield from _missing(whole, trust, classes)
+    yield from _spurious(whole, classes)
+    yield from _swapped(whole, trust, classes)
     explained: set[int] = set()
-    yield from _merged(whole, trust, facts.classes, explained)
-    yield from _split(whole, trust, facts.classes, explained)
-    yield from _loose(whole, trust, facts.classes, explained)
+    yield from _merged(whole, trust, classes, explained)
+    yield from _split(whole, trust, classes, explained)
+    yield from _loose(whole, trust, classes, explained)
 
 
 def _missing(whole: Whole, trust: Trust, classes: Sequence[str]) -> Iterator[Finding]:

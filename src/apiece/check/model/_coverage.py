@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from apiece._arrays import Array, Bool, Float, Int
-from apiece.check.contract import JoinedRows, Labelled, Place, Rows, Settings
+from apiece.check.contract import JoinedRows, Labelled, Place, Rows, Settings, without_classes
 from apiece.core.masks import Masks
 from apiece.ops import nms
 from apiece.ops.overlap import intersections
@@ -26,6 +26,8 @@ _SHARE = 0.5  # share of the smaller of two predictions of a class from which th
 class Coverage:
     """What the check remembers of an image; ``label`` and ``predicted`` index into its labels and predictions.
 
+    ``classes`` are those of the labels; the one class ``object`` where the model knows no classes.
+
     The columns of both: ``label`` (class of the labels), ``area`` and ``perimeter`` in pixels, ``seen`` (share of the
     pixels that the other side covers: any prediction, or any label and crowd). Predictions also have ``score``;
     ``alone``, whether no better one of their class shares half of the smaller; and ``apart``, whether they lie off the
@@ -38,6 +40,7 @@ class Coverage:
     predicted: Int
     shared: Float
     """Pixels that the two share; without pairs that share less than a tenth of the smaller."""
+    classes: tuple[str, ...]
 
 
 def coverage_of(labelled: Labelled, settings: Settings) -> Coverage | None:
@@ -45,6 +48,9 @@ def coverage_of(labelled: Labelled, settings: Settings) -> Coverage | None:
     found, instances = labelled.predicted, labelled.instances
     if found is None or found.size != instances.size:
         return None
+    if without_classes(found.classes, instances.classes):
+        instances = instances.replace(labels=np.zeros(len(instances), np.int64), classes=found.classes)
+        labelled = replace(labelled, instances=instances)
     score = np.ones(len(found)) if found.scores is None else found.scores
     number = {name: k for k, name in enumerate(instances.classes)}
     label = np.array([number.get(name, -1) for name in found.classes], np.int64)[found.labels]
@@ -59,7 +65,7 @@ def coverage_of(labelled: Labelled, settings: Settings) -> Coverage | None:
     pairs = intersections(own, theirs).tocoo()
     some = pairs.data >= _TRACE * np.minimum(own.area[pairs.row], theirs.area[pairs.col])
     row, column = pairs.row[some].astype(np.int64), pairs.col[some].astype(np.int64)
-    return Coverage(labels, predictions, row, column, pairs.data[some].astype(np.float64))
+    return Coverage(labels, predictions, row, column, pairs.data[some].astype(np.float64), instances.classes)
 
 
 def _sizes(masks: Masks, others: Masks) -> dict[str, Array]:

@@ -171,6 +171,8 @@ def _refuse_form(given: list[Any], check: Checker) -> NoReturn:
 
     def reason(i: int) -> str:
         if given[i] is None or given[i] == []:
+            if none == len(given) > 1:
+                return f"none of the {none} annotations has a mask, only boxes at most; boxes alone are not read"
             said = f"there is no mask, a box at most{also}; remove such annotations or give them masks"
             return said if check.leaves_out else said + ", or leave them out with " + _SKIP
         return f"must be a list of polygons or an RLE object, got {kind_of(given[i])}"

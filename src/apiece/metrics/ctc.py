@@ -26,7 +26,6 @@ References: Ulman et al. 2017, doi 10.1038/nmeth.4473; Matula et al. 2015, doi 1
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import numpy as np
 
@@ -36,8 +35,9 @@ from apiece.metrics._kit.batch import Batch, Side
 from apiece.metrics._kit.columns import joined
 from apiece.metrics._kit.overlaps import Pairs
 from apiece.metrics._kit.ratios import ratio
-from apiece.metrics._kit.track_units import Units, resampled
-from apiece.metrics.contract import Judges, MetricResult, Resampled, Settings
+from apiece.metrics._kit.track_units import resampled
+from apiece.metrics._kit.tracks_log import VideoMetric
+from apiece.metrics.contract import MetricResult, Resampled
 
 __all__ = ["METRIC", "Ctc", "count", "scores"]
 
@@ -142,45 +142,22 @@ def scores(counts: Mapping[str, Float]) -> dict[str, Float]:
     }
 
 
-class Ctc:
+class Ctc(VideoMetric):
     """The challenge's numbers over a stream of batches; keeps four numbers per object and three per match.
 
     Extra: ``"counts"``, what was corrected, by name.
     """
 
-    judges: ClassVar[Judges] = "answer"
-
-    def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
-        self._classes = tuple(classes)
-        self._conf = (settings or Settings()).thresholds(self._classes)
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget the images taken in so far; ``classes`` and ``settings`` stay."""
-        self._sequences: dict[str, int] = {}
-        self._of_image = [np.zeros(0, np.int64)]
-        self._parts = [np.zeros((4, 0), np.int64)], [np.zeros((4, 0), np.int64)]
-        self._pairs = [Pairs.none()]
+    keeps = ("id", "parent")
 
     def update(self, batch: Batch) -> None:
         """Take in the images of one batch; raises DataError for objects without ids."""
-        truth, predicted = batch.truth, batch.predicted
-        chosen = ~truth.crowd, predicted.counted(self._conf)
-        names = [frame.sequence for frame in batch.frames] if batch.frames else [""] * batch.count
-        sequence = np.array([self._sequences.setdefault(name, len(self._sequences)) for name in names], np.int64)
-        self._of_image.append(sequence)
-        rows = []
-        for parts, side, kept, kind in zip(
-            self._parts, (truth, predicted), chosen, ("truth", "predictions"), strict=True
-        ):
-            _check(batch, side, kept, kind)
-            rows.append(np.cumsum(kept) - 1 + sum(part.shape[1] for part in parts))
-            group = sequence[side.image] * len(self._classes) + side.label
-            parts.append(np.stack([group, batch.first + side.image, side.id, side.parent])[:, kept])
+        counted = ~batch.truth.crowd, batch.predicted.counted(self._conf)
+        _check(batch, batch.truth, counted[0], "truth")
+        _check(batch, batch.predicted, counted[1], "predictions")
         pairs = batch.mask_pairs
-        most = 2 * batch.shared(pairs) > truth.pixels[pairs.truth]
-        pairs = pairs.where(most & chosen[0][pairs.truth] & chosen[1][pairs.predicted])
-        self._pairs.append(Pairs(rows[1][pairs.predicted], rows[0][pairs.truth], pairs.iou))
+        most = 2 * batch.shared(pairs) > batch.truth.pixels[pairs.truth]
+        self._take(batch, counted, pairs.where(most))
 
     def compute(self) -> MetricResult:
         """Return all numbers; extras: the corrections, and ``"sequences"``, the numbers of each sequence by name."""
@@ -199,16 +176,9 @@ class Ctc:
         truth, predicted = (np.concatenate(parts, 1) for parts in self._parts)
         return (truth, predicted), joined(self._pairs)
 
-    @property
-    def _units(self) -> Units:
+    def _stay(self) -> float:
         group, _, own, _ = self._taken()[0][0]
-        tracks = len(np.unique(np.stack([group, own]), axis=1).T)
-        return Units.of(np.concatenate(self._of_image), len(own) / max(tracks, 1))
-
-    def units(self) -> tuple[int, str]:
-        """Return how many videos or stretches are drawn; see `apiece.metrics.contract.UnitResampling`."""
-        found = self._units
-        return found.number, found.note
+        return len(own) / max(len(np.unique(np.stack([group, own]), axis=1).T), 1)
 
     def resample_units(self, weights: Int32) -> Resampled:
         """Return the numbers on each draw; see `apiece.metrics.contract.UnitResampling`."""

@@ -59,10 +59,63 @@ def frame_of(ref: ImageRef) -> VideoFrame:
     )
 
 
-class TrackMetric(ABC):
-    """A metric of objects followed through video: what each sequence and class adds, counted when all frames are there.
+class VideoMetric(ABC):
+    """A metric of objects with ids, which counts when all frames are there.
 
     Objects and overlaps of one batch after another are kept: small, as masks are not among them.
+
+    Attributes
+    ----------
+    keeps : what is kept of each object beside its sequence and class (as one number) and its image.
+    """
+
+    judges: ClassVar[Judges] = "answer"
+    keeps: ClassVar[tuple[str, ...]] = ("id",)
+
+    def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
+        self._classes = tuple(classes)
+        self._conf = (settings or Settings()).thresholds(self._classes)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the images taken in so far; ``classes`` and ``settings`` stay."""
+        self._sequences: dict[str, int] = {}
+        self._images, self._of_image = 0, [np.zeros(0, np.int64)]
+        nothing = np.zeros((2 + len(self.keeps), 0), np.int64)
+        self._parts = [nothing], [nothing]  # of truth, of predictions
+        self._pairs = [Pairs.none()]
+
+    def _take(self, batch: Batch, counted: tuple[Bool, Bool], pairs: Pairs) -> None:
+        """Keep the truth and the predictions that are ``counted``, and their pairs."""
+        names = [frame.sequence for frame in batch.frames] if batch.frames else [""] * batch.count
+        sequence = np.array([self._sequences.setdefault(name, len(self._sequences)) for name in names], np.int64)
+        rows = []
+        for parts, side, kept in zip(self._parts, (batch.truth, batch.predicted), counted, strict=True):
+            rows.append(np.cumsum(kept) - 1 + sum(part.shape[1] for part in parts))
+            scene = sequence[side.image] * len(self._classes) + side.label
+            own = [getattr(side, name) for name in self.keeps]
+            parts.append(np.stack([scene, batch.first + side.image, *own])[:, kept])
+        pairs = pairs.where(counted[0][pairs.truth] & counted[1][pairs.predicted])
+        self._pairs.append(Pairs(rows[1][pairs.predicted], rows[0][pairs.truth], pairs.iou))
+        self._of_image.append(sequence)
+        self._images = batch.first + batch.count
+
+    @abstractmethod
+    def _stay(self) -> float:
+        """Return for how many frames a true object stays on average."""
+
+    @property
+    def _units(self) -> Units:
+        return Units.of(np.concatenate(self._of_image), self._stay())
+
+    def units(self) -> tuple[int, str]:
+        """Return how many videos or stretches are drawn; see `apiece.metrics.contract.UnitResampling`."""
+        found = self._units
+        return found.number, found.note
+
+
+class TrackMetric(VideoMetric):
+    """A metric of objects followed through video: what each sequence and class adds.
 
     Attributes
     ----------
@@ -71,7 +124,6 @@ class TrackMetric(ABC):
     about : see `MetricResult`.
     """
 
-    judges: ClassVar[Judges] = "answer"
     lowest: ClassVar[float] = 0.0
     of_tracks: ClassVar[frozenset[str]] = frozenset()
     about: ClassVar[Mapping[str, Number]] = MappingProxyType({})
@@ -86,38 +138,13 @@ class TrackMetric(ABC):
     def scores(counts: Mapping[str, Float]) -> dict[str, Float]:
         """Return the numbers by name, from the counts of any number of groups."""
 
-    def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
-        self._classes = tuple(classes)
-        self._conf = (settings or Settings()).thresholds(self._classes)
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget the images taken in so far; ``classes`` and ``settings`` stay."""
-        self._sequences: dict[str, int] = {}
-        self._images, self._of_image = 0, [np.zeros(0, np.int64)]
-        # of truth, of predictions: sequence and class as one number, image, and id, int64 (3, N)
-        self._parts = [np.zeros((3, 0), np.int64)], [np.zeros((3, 0), np.int64)]
-        self._pairs = [Pairs.none()]
-
     def update(self, batch: Batch) -> None:
         """Take in the images of one batch; raises DataError for objects without ids, or two of one class with one."""
-        truth, predicted = batch.truth, batch.predicted
-        counted, kept = ~truth.crowd, predicted.counted(self._conf)
+        counted, kept = ~batch.truth.crowd, batch.predicted.counted(self._conf)
         kept &= ~_spared(batch, kept)
-        names = [frame.sequence for frame in batch.frames] if batch.frames else [""] * batch.count
-        sequence = np.array([self._sequences.setdefault(name, len(self._sequences)) for name in names], np.int64)
-        pairs = batch.mask_pairs
-        pairs = pairs.where((pairs.iou >= self.lowest) & kept[pairs.predicted] & counted[pairs.truth])
-        rows = []
-        sides = (truth, counted, "truth"), (predicted, kept, "predictions")
-        for parts, (side, chosen, kind) in zip(self._parts, sides, strict=True):
-            _check_ids(batch, side, chosen, kind)
-            rows.append(np.cumsum(chosen) - 1 + sum(part.shape[1] for part in parts))
-            scene = sequence[side.image] * len(self._classes) + side.label
-            parts.append(np.stack([scene, batch.first + side.image, side.id])[:, chosen])
-        self._pairs.append(Pairs(rows[1][pairs.predicted], rows[0][pairs.truth], pairs.iou))
-        self._of_image.append(sequence)
-        self._images = batch.first + batch.count
+        _check_ids(batch, batch.truth, counted, "truth")
+        _check_ids(batch, batch.predicted, kept, "predictions")
+        self._take(batch, (counted, kept), batch.mask_pairs.where(batch.mask_pairs.iou >= self.lowest))
 
     def compute(self) -> MetricResult:
         """Return all numbers; extra ``"sequences"``: the numbers of each sequence by name."""
@@ -140,15 +167,9 @@ class TrackMetric(ABC):
             about=self.about,
         )
 
-    @property
-    def _units(self) -> Units:
+    def _stay(self) -> float:
         truth = self._tracks().truth
-        return Units.of(np.concatenate(self._of_image), float(truth.lengths.mean()) if len(truth) else 1.0)
-
-    def units(self) -> tuple[int, str]:
-        """Return how many videos or stretches are drawn; see `apiece.metrics.contract.UnitResampling`."""
-        found = self._units
-        return found.number, found.note
+        return float(truth.lengths.mean()) if len(truth) else 1.0
 
     def resample_units(self, weights: Int32) -> Resampled:
         """Return the numbers on each draw; see `apiece.metrics.contract.UnitResampling`."""

@@ -17,17 +17,7 @@ if TYPE_CHECKING:
     from apiece.benchmark.config import BenchmarkConfig, Entry
     from apiece.benchmark.rows import Row
 
-__all__ = [
-    "BenchmarkConfig",
-    "Entry",
-    "Plan",
-    "Result",
-    "Row",
-    "RuntimeRow",
-    "Watch",
-    "compare_runtimes",
-    "run",
-]
+__all__ = ["BenchmarkConfig", "Entry", "Plan", "Result", "Row", "RuntimeRow", "Watch", "compare_runtimes", "run"]
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy(

@@ -6,19 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from apiece.cli._options import (
-    GROUP,
-    Device,
-    Html,
-    Json,
-    Judged,
-    MaxDets,
-    Metrics,
-    Reading,
-    Seed,
-    Split,
-    metric_names,
-)  # fmt: skip
+from apiece.cli._options import GROUP, Device, Html, Json, Judged, MaxDets, Metrics, Reading, Seed, Split, metric_names
 from apiece.cli._output import check_writable, note, print_json, print_table, progress, say
 from apiece.cli._sets import report_bad
 

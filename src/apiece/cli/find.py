@@ -18,13 +18,7 @@ if TYPE_CHECKING:
 FAILED = 2  # the exit code of an error: 1 is no answer
 
 
-def find(
-    sentence: str,
-    data: Data,
-    *,
-    drawn: Annotated[Drawn, GROUP] = Drawn(),
-    json: Json = False,
-) -> int:
+def find(sentence: str, data: Data, *, drawn: Annotated[Drawn, GROUP] = Drawn(), json: Json = False) -> int:
     """Find the objects that a sentence is about: order, place, size, colour and relations, in English.
 
     Works by a small grammar and knows the classes of the model or of the labels. Where the sentence fits several

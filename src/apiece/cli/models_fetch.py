@@ -12,11 +12,7 @@ from apiece.cli._output import note, print_json, print_table
 
 
 def models_fetch(
-    weights: str,
-    /,
-    *,
-    out: Annotated[Path, Parameter(help="Model folder to write.")],
-    json: Json = False,
+    weights: str, /, *, out: Annotated[Path, Parameter(help="Model folder to write.")], json: Json = False
 ) -> None:
     """Fetch published weights into a model folder, which works offline from then on.
 

@@ -14,12 +14,7 @@ if TYPE_CHECKING:
     from apiece.core.instances import Instances
 
 
-def scene(
-    data: Data,
-    *,
-    drawn: Annotated[Drawn, GROUP] = Drawn(),
-    json: Json = False,
-) -> None:
+def scene(data: Data, *, drawn: Annotated[Drawn, GROUP] = Drawn(), json: Json = False) -> None:
     """List what a picture shows: each object with place, size and colour, and how the objects lie to each other.
 
     ```

@@ -57,11 +57,7 @@ def pixel_window(boxes: Float, size: tuple[int, int]) -> Int:
 
 
 def logit_runs(
-    logits: Array,
-    boxes: Float,
-    size: tuple[int, int],
-    threshold: float,
-    span: tuple[float, float] | None,
+    logits: Array, boxes: Float, size: tuple[int, int], threshold: float, span: tuple[float, float] | None
 ) -> LooseRuns:
     """See `Masks.from_logits`; without ``span`` each grid spans its own box."""
     maps = np.asarray(logits)

@@ -226,8 +226,7 @@ def _edges(counts: Int, offsets: Int, size: tuple[int, int]) -> Int:
     if wrong.any():
         i = int(np.argmax(wrong))
         raise InvalidInstancesError(
-            f"RLE counts add up to {int(total[i])} pixels, but the image of {height} x {width} has {height * width}",
-            i,
+            f"RLE counts add up to {int(total[i])} pixels, but the image of {height} x {width} has {height * width}", i
         )
     return edges
 

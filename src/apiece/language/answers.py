@@ -52,11 +52,7 @@ class _UnclearError(Exception):
 
 
 def find(
-    instances: Instances,
-    sentence: str,
-    image: Image | None = None,
-    *,
-    synonyms: Mapping[str, str] | None = None,
+    instances: Instances, sentence: str, image: Image | None = None, *, synonyms: Mapping[str, str] | None = None
 ) -> Answer:
     """Find the objects that an English sentence is about, by a small grammar and without a language model.
 

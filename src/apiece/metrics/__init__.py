@@ -2,15 +2,7 @@
 
 from apiece.metrics._engine.evaluate import Evaluation, evaluate
 from apiece.metrics._engine.picture_marks import MARKS, marks
-from apiece.metrics._engine.thresholds import (
-    Price,
-    Sweep,
-    Thresholds,
-    cost,
-    f1_thresholds,
-    fit_thresholds,
-    sweep,
-)
+from apiece.metrics._engine.thresholds import Price, Sweep, Thresholds, cost, f1_thresholds, fit_thresholds, sweep
 from apiece.metrics._kit.batch import Batch, Searched, VideoFrame
 from apiece.metrics._kit.curves import Curves
 from apiece.metrics._kit.half_samples import ENOUGH, FEW, Halves

@@ -39,14 +39,7 @@ from apiece.models._kit.network import Network, input_size, on_device
 from apiece.models._kit.queries import assign, check_room, encode_masks
 from apiece.models._kit.settings import BackboneSettings
 from apiece.models._kit.transformers_parts import check_fixed, library_config, library_tensors, renamed
-from apiece.models.contract import (
-    Architecture,
-    Checkpoint,
-    ModelInput,
-    Published,
-    Targets,
-    Weights,
-)
+from apiece.models.contract import Architecture, Checkpoint, ModelInput, Published, Targets, Weights
 
 __all__ = ["ARCHITECTURE", "DetrMask", "DetrMaskSettings"]
 

@@ -76,10 +76,7 @@ class MaskFormerConfig(MaskClassifierSettings):
             activation_function=self.activation,
         )  # fmt: skip
         return LibraryConfig(
-            num_labels=classes,
-            fpn_feature_size=self.width,
-            mask_feature_size=self.mask_width,
-            decoder_config=decoder,
+            num_labels=classes, fpn_feature_size=self.width, mask_feature_size=self.mask_width, decoder_config=decoder
         )
 
 

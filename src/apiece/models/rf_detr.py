@@ -39,14 +39,7 @@ from apiece.models._kit.queries import check_room, encode_masks
 from apiece.models._kit.settings import Settings
 from apiece.models._kit.transformers_parts import check_fixed, library_config, library_tensors
 from apiece.models._kit.window_attention import windowed_features
-from apiece.models.contract import (
-    Architecture,
-    Checkpoint,
-    ModelInput,
-    Published,
-    Targets,
-    Weights,
-)
+from apiece.models.contract import Architecture, Checkpoint, ModelInput, Published, Targets, Weights
 
 __all__ = ["ARCHITECTURE", "RfDetr", "RfDetrSettings"]
 

@@ -28,20 +28,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import FeaturePyramidNetwork
 
-from apiece.core.instances import Instances
 from apiece.errors import ConfigError
 from apiece.models._decode.solo import FINE, decode
 from apiece.models._kit.backbone import build_backbone
 from apiece.models._kit.blocks import STRIDES, norm_layer
 from apiece.models._kit.crops import crop_targets
-from apiece.models._kit.grid_heads import (
-    GRID_STRIDES,
-    GridSettings,
-    best_cells,
-    grid_levels,
-    shared_head,
-)  # fmt: skip
-from apiece.models._kit.grid_targets import category_loss, cell_places, encode_cells, join_targets
+from apiece.models._kit.grid_heads import GRID_STRIDES, GridSettings, best_cells, grid_levels, shared_head
+from apiece.models._kit.grid_targets import category_loss, cell_places, encode, join_targets
 from apiece.models._kit.network import Network
 from apiece.models._kit.ragged import few_of_each
 from apiece.models.contract import Architecture, ModelInput, Targets
@@ -158,11 +151,6 @@ def _waves(level: Tensor, period: float) -> Tensor:
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
-
-
-def encode(instances: Instances, config: SOLOConfig) -> Targets:
-    """Return targets of one image, see `encode_cells`."""
-    return encode_cells(instances, config.sides)
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:

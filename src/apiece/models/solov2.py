@@ -32,27 +32,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import FeaturePyramidNetwork
 
-from apiece.core.instances import Instances
 from apiece.errors import ConfigError
 from apiece.models._decode.solov2 import decode
 from apiece.models._kit import losses
 from apiece.models._kit.backbone import build_backbone
 from apiece.models._kit.blocks import STRIDES, ConvNorm, norm_layer
-from apiece.models._kit.grid_heads import (
-    GRID_STRIDES,
-    GridSettings,
-    best_cells,
-    grid_levels,
-    shared_head,
-)  # fmt: skip
-from apiece.models._kit.grid_targets import (
-    CellBatch,
-    category_loss,
-    cell_places,
-    covered_share,
-    encode_cells,
-    join_targets,
-)
+from apiece.models._kit.grid_heads import GRID_STRIDES, GridSettings, best_cells, grid_levels, shared_head
+from apiece.models._kit.grid_targets import CellBatch, category_loss, cell_places, covered_share, encode, join_targets
 from apiece.models._kit.kernel_masks import COORDINATES
 from apiece.models._kit.network import Network
 from apiece.models._kit.pyramid import climb, climbs
@@ -167,11 +153,6 @@ def _concave(raw: Tensor) -> Tensor:
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
-
-
-def encode(instances: Instances, config: SOLOv2Config) -> Targets:
-    """Return targets of one image, see `encode_cells`."""
-    return encode_cells(instances, config.sides)
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:

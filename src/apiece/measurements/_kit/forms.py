@@ -32,12 +32,7 @@ _WIDEST, _NARROWEST, _LONGEST = np.array([[0.45], [0.5]]), np.array([[0.65], [0.
 
 
 def with_forms(
-    out: Mapping[str, Array],
-    pixels: Int,
-    axes: Mapping[str, Float],
-    beside: Float,
-    edges: Int,
-    side: float,
+    out: Mapping[str, Array], pixels: Int, axes: Mapping[str, Float], beside: Float, edges: Int, side: float
 ) -> dict[str, Array]:
     """Return diameters and rectangles, of ellipses and rectangles by their moments.
 

@@ -20,13 +20,7 @@ from apiece.models._engine.folder import LoadedModel, load_model, save_model
 from apiece.models._kit.fill import fill
 from apiece.models._kit.labels import labels_of
 from apiece.models._kit.weight_files import CONFIG, PREPROCESS
-from apiece.models._kit.weights import (
-    UNKNOWN_LICENCE,
-    licence_of,
-    missing,
-    open_checkpoint,
-    timm_name,
-)
+from apiece.models._kit.weights import UNKNOWN_LICENCE, licence_of, missing, open_checkpoint, timm_name
 from apiece.models.contract import ROOM, Architecture, Checkpoint, ModelInput, is_name
 from apiece.transforms.fit import Fit
 

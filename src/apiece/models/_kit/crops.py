@@ -19,10 +19,7 @@ def learnable(instances: Instances) -> tuple[Instances, Targets]:
     The targets are ``boxes`` float32 (N, 4), half-open xyxy in pixels, and ``labels`` int64 (N,).
     """
     shown = instances[~instances.crowd & (instances.masks.area > 0)]
-    return shown, {
-        "boxes": torch.from_numpy(shown.boxes.copy()),
-        "labels": torch.from_numpy(shown.labels.copy()),
-    }
+    return shown, {"boxes": torch.from_numpy(shown.boxes.copy()), "labels": torch.from_numpy(shown.labels.copy())}
 
 
 def crowd_boxes(instances: Instances) -> Tensor:

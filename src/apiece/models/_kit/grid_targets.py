@@ -14,6 +14,7 @@ from torch.nn import functional
 from apiece.core.instances import Instances
 from apiece.models._kit import losses
 from apiece.models._kit.crops import join_crops, learnable, pack_crops, read_crops
+from apiece.models._kit.grid_heads import GridSettings
 from apiece.models._kit.grids import assign_cells
 from apiece.models._kit.network import on_device
 from apiece.models._kit.ragged import centres, owners
@@ -58,16 +59,16 @@ def join_targets(targets: Sequence[Targets], shapes: Sequence[tuple[int, int]], 
     )
 
 
-def encode_cells(instances: Instances, sides: Sequence[int]) -> Targets:
-    """Return targets of one image for grids whose cells have these sides in pixels, finest first.
+def encode(instances: Instances, config: GridSettings) -> Targets:
+    """Return targets of one image for the grids of ``config``.
 
     ``boxes`` and ``labels``, see `learnable`; ``centres`` float32 (N, 2), centres of mass; ``crops`` and ``layout`` as
     `pack_crops` gives them; ``cells`` int64 (K, 3) and ``owner`` int64 (K,) as `assign_cells` gives them; ``crowd``
     float32, a map of the finest grid: 1 where a crowd lies and nothing is learned.
     """
     shown, targets = learnable(instances)
-    boxes, centres, cell = shown.boxes.astype(np.float64), shown.masks.centroids, sides[0]
-    cells, owner = assign_cells(boxes, centres, sides, instances.size)
+    boxes, centres, cell = shown.boxes.astype(np.float64), shown.masks.centroids, config.sides[0]
+    cells, owner = assign_cells(boxes, centres, config.sides, instances.size)
     rows, columns = (-(-n // cell) for n in instances.size)
     crowd = np.zeros((rows, columns), np.float32)
     if instances.crowd.any():
@@ -87,11 +88,7 @@ def encode_cells(instances: Instances, sides: Sequence[int]) -> Targets:
 
 
 def category_loss(
-    category: Tensor,
-    batch: CellBatch,
-    targets: Sequence[Targets],
-    shapes: Sequence[tuple[int, int]],
-    weights: Tensor,
+    category: Tensor, batch: CellBatch, targets: Sequence[Targets], shapes: Sequence[tuple[int, int]], weights: Tensor
 ) -> Tensor:
     """Return the focal loss over all cells, but where only a crowd lies, per cell that stands for an object.
 

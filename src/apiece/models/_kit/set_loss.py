@@ -71,11 +71,7 @@ def set_losses(
             point, dice = _mask_losses(maps[image, query], targets, image, target, size, rule)
             terms.append(torch.stack([named, point / max(total, 1), dice / max(total, 1)]))
         named, point, dice = torch.stack(terms).sum(0)
-    return {
-        "class_query": rule.classes * named,
-        "mask_point": rule.mask * point,
-        "mask_dice": rule.dice * dice,
-    }
+    return {"class_query": rule.classes * named, "mask_point": rule.mask * point, "mask_dice": rule.dice * dice}
 
 
 # --- who answers for which object -------------------------------------------------------------------------------------

@@ -25,11 +25,7 @@ class UNetEncoder(Encoder):
     """
 
     def __init__(
-        self,
-        channels: int,
-        widths: Sequence[int] = (32, 64, 128, 192, 192),
-        norm: str = "batch",
-        dropout: float = 0.0,
+        self, channels: int, widths: Sequence[int] = (32, 64, 128, 192, 192), norm: str = "batch", dropout: float = 0.0
     ) -> None:
         super().__init__()
         self.channels = tuple(widths)

@@ -45,15 +45,7 @@ from apiece.models._kit.torchvision_weights import MASK_RCNN
 from apiece.models._kit.two_stage import Proposer, Regions
 from apiece.models._kit.two_stage_boxes import tell_crowded
 from apiece.models._kit.two_stage_parts import detection_parts
-from apiece.models.contract import (
-    Architecture,
-    Checkpoint,
-    ModelInput,
-    Part,
-    Published,
-    Targets,
-    Weights,
-)
+from apiece.models.contract import Architecture, Checkpoint, ModelInput, Part, Published, Targets, Weights
 from apiece.models.mask_rcnn._torchvision import mask_rcnn_settings, mask_rcnn_tensors
 
 __all__ = ["ARCHITECTURE", "MaskRCNN", "MaskRCNNConfig", "detection_losses"]

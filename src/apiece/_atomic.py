@@ -15,8 +15,19 @@ import tempfile
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
+from typing import IO, Any
 
-__all__ = ["atomic", "fleeting", "is_temporary", "relocated", "staged", "take_place", "temporary_folder"]
+__all__ = [
+    "atomic",
+    "fleeting",
+    "hold",
+    "is_temporary",
+    "relocated",
+    "staged",
+    "take_place",
+    "temporary_folder",
+    "write_text",
+]
 
 _lasting = ContextVar("_lasting", default=True)
 
@@ -48,6 +59,12 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a file of text in UTF-8: all of it, or nothing."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 @contextlib.contextmanager
 def fleeting() -> Iterator[None]:
     """Do not wait for the disk in the block: what is written there is read at once and removed."""
@@ -56,6 +73,22 @@ def fleeting() -> Iterator[None]:
         yield
     finally:
         _lasting.reset(token)
+
+
+def hold(file: IO[Any]) -> bool:
+    """Lock an open file until it is closed or this process ends, however it ends; False if another process holds it.
+
+    Windows has no such locks, and nothing is locked there.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 @functools.cache

@@ -23,6 +23,7 @@ __all__ = [
     "first_constant",
     "kind_of",
     "parse",
+    "plain",
     "uncollected",
 ]
 
@@ -130,19 +131,20 @@ def kind_of(value: object) -> str:
 
 
 def dump(value: Any) -> str:
-    """Return JSON that `parse` accepts, indented; NaN and infinity become null, NumPy's values plain, tuples lists."""
-    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """Return JSON that `parse` accepts, indented, of a value as `plain` makes it."""
+    return json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a value as JSON knows it: None for NaN and infinities, Python's numbers for NumPy's, lists for tuples."""
+    if hasattr(value, "tolist"):  # NumPy's arrays and numbers
+        value = value.tolist()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if hasattr(value, "tolist"):  # NumPy arrays and scalars
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
+        return [plain(item) for item in value]
     return value
 
 
@@ -166,7 +168,7 @@ def check_keys(data: Any, wanted: set[str], where: str) -> Mapping[str, Any]:
 
 def dataclass_to(value: Any) -> dict[str, Any]:
     """Return a dataclass as JSON values; the inverse of `dataclass_from`."""
-    return cast("dict[str, Any]", _plain(dataclasses.asdict(value)))
+    return cast("dict[str, Any]", plain(dataclasses.asdict(value)))
 
 
 def dataclass_from(kind: type[_T], data: Any, where: str) -> _T:

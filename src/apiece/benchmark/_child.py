@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from apiece._atomic import atomic
+from apiece._atomic import write_text
 from apiece.benchmark._gauges import Memory, Others, whole_peak
 from apiece.benchmark.rows import MASK_AP
 from apiece.errors import ApieceError
@@ -44,8 +44,7 @@ def main(task: Mapping[str, Any]) -> None:
     except Exception as error:  # a row of the table says why, whatever it was
         traceback.print_exc()
         outcome = {"error": f"{type(error).__name__}: {error}"}
-    with atomic(Path(task["file"])) as path:
-        path.write_text(json.dumps({"key": task["key"], **outcome}, indent=2), encoding="utf-8")
+    write_text(Path(task["file"]), json.dumps({"key": task["key"], **outcome}, indent=2))
 
 
 def _end_with_parent() -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from apiece._atomic import atomic
+from apiece._atomic import write_text
 
 _POLL = 0.2  # seconds
 
@@ -119,8 +119,7 @@ def _outcome(task: Task, running: _Running) -> Outcome | None:
         _end(running.process)
         outcome = finished(task) or Outcome(None, _last_words(code, task.log))
     if outcome.error:
-        with atomic(task.file) as path:
-            path.write_text(json.dumps({"key": task.key, "error": outcome.error}, indent=2), encoding="utf-8")
+        write_text(task.file, json.dumps({"key": task.key, "error": outcome.error}, indent=2))
     return outcome
 
 

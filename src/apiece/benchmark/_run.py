@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from apiece import models
-from apiece._atomic import atomic
+from apiece._atomic import write_text
 from apiece.benchmark._data import validation_images
 from apiece.benchmark._processes import Outcome, Task, finished, run_tasks
 from apiece.benchmark.config import BenchmarkConfig, Entry
@@ -306,8 +306,7 @@ def _hold_conditions(path: Path, conditions: Mapping[str, Any]) -> None:
             raise ConfigError(f"{path} cannot be read ({error}); give " + _ANEW) from error
         if told := differences(before, conditions):
             raise ConfigError(f"{path.parent} holds a benchmark under other conditions ({told}); give " + _ANEW)
-    with atomic(path) as scratch:
-        scratch.write_text(json.dumps(conditions, indent=2), encoding="utf-8")
+    write_text(path, json.dumps(conditions, indent=2))
 
 
 def _refuse_other_settings(task: Task) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from apiece._atomic import atomic
+from apiece._atomic import atomic, write_text
 from apiece.benchmark._processes import Outcome
 from apiece.benchmark.config import Entry
 from apiece.metrics.coco import PRECISIONS
@@ -111,8 +111,7 @@ def pareto(rows: Sequence[Row]) -> list[Row]:
 def write_json(path: Path, rows: Sequence[Row], conditions: Mapping[str, Any]) -> None:
     """Write ``benchmark.json``: the conditions and every row."""
     content = {"version": _VERSION, "conditions": conditions, "models": [asdict(r) for r in rows]}
-    with atomic(path) as scratch:
-        scratch.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from apiece._arrays import Array, Float
-from apiece._atomic import atomic
+from apiece._atomic import write_text
 from apiece._strict_json import StrictError, dataclass_from
 from apiece.calibration._json_file import json_file
 from apiece.core.image import PixelSize
@@ -139,8 +139,7 @@ class Calibration:
     def save(self, path: Path | str) -> None:
         """Write a JSON file, atomically."""
         text = json.dumps({"version": _VERSION, **dataclasses.asdict(self)}, indent=1, allow_nan=False)
-        with atomic(Path(path)) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+        write_text(Path(path), text + "\n")
 
     @classmethod
     def load(cls, path: Path | str) -> Calibration:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from apiece.errors import ApieceError, ConfigError, Message, on_command_line
+from apiece.errors import ApieceError, ConfigError, DataError, Message, Option, on_command_line
 
 
 def plain(value: Any) -> Any:
@@ -145,6 +145,12 @@ def check_writable(*paths: Path | None) -> None:
         if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
             what = "may not be written to" if folder.is_dir() else "is a file, not a folder"
             raise ConfigError(f"{path} cannot be written: {folder} {what}; name another place")
+
+
+def check_new(out: Path, overwrite: bool) -> None:
+    """Refuse a folder that is there already, before any work is done for it."""
+    if out.exists() and not overwrite:
+        raise DataError(f"{out} is there already; name another folder, or " + Option("overwrite", True))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from apiece.cli._inspected import PHOTOS, Picture, Pictures, open_pictures
 from apiece.cli._options import IMAGES, Device, ModelName, Overwrite, Reading, Split  # noqa: F401
-from apiece.cli._output import DEFAULT_MODEL, note
+from apiece.cli._output import DEFAULT_MODEL, check_new, note
 from apiece.errors import ConfigError, DataError, Option
 
 if TYPE_CHECKING:
@@ -66,8 +66,7 @@ def _save_overlays(out: Path, drawn: Iterator[tuple[Picture, Instances]], overwr
     from apiece.draw import overlay
     from apiece.images import write_image
 
-    if out.exists() and not overwrite:
-        raise DataError(f"{out} is there already; name another folder, or " + Option("overwrite", True))
+    check_new(out, overwrite)
     written = []
     with staged(out.parent, "apiece") as stage:
         folder = stage / out.name

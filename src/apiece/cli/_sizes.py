@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from apiece._atomic import atomic
+from apiece._atomic import atomic, write_text
 from apiece.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ def write_page(path: Path, table: Table, of: str, by: str, differences: Table | 
     headline = [(f"{len(table):,}", "objects")]
     headline += [(f"{middle[f'{w}_d50'][0]:.4g} {unit}", f"D50 by {w}") for w in ("number", "volume") if len(table)]
     page = html_page("Sizes", f"{of} by {by}", headline, sections)
-    with atomic(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 _NOTE = "Each image counts once, with the mean of its objects; 95% intervals and p of Welch's test."

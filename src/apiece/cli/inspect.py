@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from apiece.cli._inspected import Pictures, open_pictures, open_truth
 from apiece.cli._options import GROUP, Device, Json, ModelName, Overwrite, Reading, Split
-from apiece.cli._output import check_writable, note, print_json, print_table, progress, say
+from apiece.cli._output import check_new, check_writable, note, print_json, print_table, progress, say
 from apiece.errors import ApieceError, ConfigError, DataError, Option, on_command_line
 
 if TYPE_CHECKING:
@@ -98,8 +98,8 @@ def inspect(
     from apiece.rules import Inspection, judge_batch, read_rules
 
     read = read_rules(rules, pictures.classes)
-    if out is not None and out.exists() and not overwrite:
-        raise DataError(f"{out} is there already; name another folder, or " + Option("overwrite", True))
+    if out is not None:
+        check_new(out, overwrite)
     with staged((out or Path()).parent if out is not None else Path(), "apiece") as stage:
         folder = None if out is None else stage / out.name
         if folder is not None:
@@ -158,7 +158,7 @@ def _judge(found: Inspection, pictures: Pictures, pixel_size: str | None, truth:
 
 
 def _learn(pictures: Pictures, out: Path | None, pixel_size: str | None, overwrite: bool) -> int:
-    from apiece._atomic import atomic
+    from apiece._atomic import write_text
     from apiece.rules import learn
 
     check_writable(out)
@@ -168,8 +168,7 @@ def _learn(pictures: Pictures, out: Path | None, pixel_size: str | None, overwri
     if out is None:
         say(text.rstrip())
         return 0
-    with atomic(out) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(out, text)
     note(f"wrote {out}: read it, and edit the limits; then apiece inspect --rules {out}")
     return 0
 
@@ -186,12 +185,11 @@ def _good(pictures: Pictures) -> Iterator[Instances]:
 
 
 def _write_schema(path: Path) -> None:
-    from apiece._atomic import atomic
+    from apiece._atomic import write_text
     from apiece._strict_json import dump
     from apiece.rules import schema
 
-    with atomic(path) as temporary:
-        temporary.write_text(dump(schema()), encoding="utf-8")
+    write_text(path, dump(schema()))
     note(f"wrote {path}")
 
 

@@ -68,7 +68,7 @@ def monitor(
     prometheus
         File that gets gauges in Prometheus' text format, for its node exporter.
     """
-    from apiece._atomic import atomic
+    from apiece._atomic import write_text
     from apiece.evaluation.watch import baseline_profile, photo_profile
     from apiece.monitor import detect, to_prometheus, write_page
     from apiece.predict import find_sources, load
@@ -100,8 +100,7 @@ def monitor(
         now = photo_profile(known, photos, labels=labels, skip_bad=skip_bad, on_bad=note, step=step)
     drift = detect(before, now, alpha=alpha, seed=seed)
     if prometheus is not None:
-        with atomic(prometheus) as temporary:
-            temporary.write_text(to_prometheus(drift, {"model": Path(model).name}), encoding="utf-8")
+        write_text(prometheus, to_prometheus(drift, {"model": Path(model).name}))
         note(f"wrote {prometheus}")
     if html is not None:
         by_name = {photo.name: photo for photo in photos}

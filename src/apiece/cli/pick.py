@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from apiece.cli._options import GROUP, LIST, Data, Json, Overwrite
-from apiece.cli._output import check_writable, note, plain, print_json, print_table
+from apiece.cli._output import check_new, check_writable, note, plain, print_json, print_table
 from apiece.cli._seen import Seen
 from apiece.cli._world import World
-from apiece.errors import ApieceError, DataError, Message, Option, UnknownNameError
+from apiece.errors import ApieceError, DataError, Message, UnknownNameError
 
 if TYPE_CHECKING:
     from apiece._arrays import Float
@@ -96,8 +96,8 @@ def pick(
     for way in save:
         if way not in _WAYS:
             raise UnknownNameError("thing to save", way, _WAYS)
-    if save and out.exists() and not overwrite:
-        raise DataError(f"{out} is there already; name another folder, or " + Option("overwrite", True))
+    if save:
+        check_new(out, overwrite)
     check_writable(out / "picks.json" if save else None)
     gripper, camera = limits.gripper(), world.camera()
     plane = None if calibration is None else Calibration.load(calibration)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from apiece.cli._options import GROUP, LIST, Device, Json, ModelName, Overwrite
-from apiece.cli._output import note, print_json, print_table, progress
+from apiece.cli._output import DEFAULT_MODEL, note, print_json, print_table, progress
 from apiece.errors import ConfigError, DataError, ImageError, Option
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def track(
             + " beside it"
         )
     if detections is None and model is None:
-        note("model: default, which comes with apiece and finds objects of any kind, all of the class object")
+        note(DEFAULT_MODEL)
     if offline:
         _has_an_end(sources, filming, state)
     tracker = tracker or ("cells" if offline else "masks")

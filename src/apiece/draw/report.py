@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from apiece._arrays import UInt8
-from apiece._atomic import atomic
+from apiece._atomic import write_text
 from apiece.draw._examples import Example, Panel, examples_html
 from apiece.draw._scatter import Dot, Scatter, scatter_svg
 from apiece.draw.charts import Bars, Chart, Line, bars_svg, lines_svg
@@ -159,5 +159,4 @@ def write_report(path: Path | str, data: ReportData, *, image_side: int = 560) -
         raise ConfigError(f"image_side must be at least 32, got {image_side}")
     shown = [(section.anchor, escape(section.heading), _section_html(section, image_side)) for section in data.sections]
     page = html_page(data.title, data.subtitle, data.headline, [part for part in shown if part[2]])
-    with atomic(Path(path)) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(Path(path), page)

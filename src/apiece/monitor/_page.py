@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from apiece._arrays import Float
-from apiece._atomic import atomic
+from apiece._atomic import write_text
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.draw import overlay
@@ -55,8 +55,7 @@ def write_page(
     if pictures:
         sections.append(("odd", "Images to look at", _pictures(pictures)))
     subtitle = f"whatever the tests have to do with each other, a false alarm has a chance of {drift.alpha:.0%} at most"
-    with atomic(Path(path)) as temporary:
-        temporary.write_text(html_page(title, subtitle, headline, sections, _STYLE), encoding="utf-8")
+    write_text(Path(path), html_page(title, subtitle, headline, sections, _STYLE))
 
 
 def table_of_tests(drift: Drift) -> tuple[list[str], list[list[str]]]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from apiece._arrays import Bool, Float, Int
-from apiece._atomic import atomic
+from apiece._atomic import write_text
 from apiece.core.conf import Conf, thresholds
 from apiece.core.image import Image
 from apiece.core.instances import Instances
@@ -75,8 +75,7 @@ class Profile:
         }
         if self.reliability is not None:
             told["reliability"] = {name: (1 * column).tolist() for name, column in asdict(self.reliability).items()}
-        with atomic(Path(path)) as part:
-            part.write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
+        write_text(Path(path), json.dumps(told, ensure_ascii=False))
 
     @classmethod
     def read(cls, path: Path | str) -> Profile:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from apiece._arrays import UInt8
-from apiece._atomic import atomic
+from apiece._atomic import write_text
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.draw import mark_line, mark_zone
@@ -107,8 +107,7 @@ class Counts:
 
     def _write(self) -> None:
         self._sum_up()
-        with atomic(self.folder / COUNTS[1]) as temporary:
-            temporary.write_text(json.dumps({"videos": self.summaries}, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        write_text(self.folder / COUNTS[1], json.dumps({"videos": self.summaries}, indent=2, ensure_ascii=False) + "\n")
         self.written = time.monotonic()
 
     def close(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import tempfile
 import zipfile
 from collections.abc import Generator, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 
 from apiece._atomic import fleeting
+from apiece._strict_json import plain
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.errors import ImageError, LossyFormatError
@@ -21,7 +21,7 @@ from apiece.predict import OUTPUTS, Source
 from apiece.predict.writing import Run, write_results
 from apiece.serve.limits import Limits
 
-__all__ = ["MEDIA_TYPES", "answer_files", "as_one_file", "media_type", "plain", "read_upload"]
+__all__ = ["MEDIA_TYPES", "answer_files", "as_one_file", "json_bytes", "media_type", "read_upload"]
 
 _TYPES = {".json": "application/json", ".geojson": "application/geo+json", ".csv": "text/csv", ".png": "image/png",
           ".tif": "image/tiff", ".jpg": "image/jpeg", ".zip": "application/zip", ".jsonl": "application/x-ndjson",
@@ -93,18 +93,6 @@ def media_type(path: Path) -> str:
     return _TYPES.get(path.suffix, "application/octet-stream")
 
 
-def plain(value: Any) -> bytes:
+def json_bytes(value: Any) -> bytes:
     """Return JSON in which what is no number is null."""
-    return json.dumps(_plain(value), allow_nan=False).encode()
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value
+    return json.dumps(plain(value), allow_nan=False).encode()

@@ -19,7 +19,7 @@ from apiece import __version__
 from apiece._arrays import Array
 from apiece.core.image import Image
 from apiece.core.instances import Instances
-from apiece.serve.answers import plain
+from apiece.serve.answers import json_bytes
 from apiece.serve.limits import Limits
 from apiece.serve.service_schema import V2_REQUEST_SCHEMA, TensorIn, V2Answer, V2Request
 from apiece.serve.state import PROBLEMS, Service
@@ -74,7 +74,7 @@ def routes(service: Service) -> APIRouter:
         (found,) = await service.predict(request, by, [image], None)
         outputs = await asyncio.to_thread(_tensors_of, found, [one.name for one in asked.outputs])
         answer = {"model_name": "model", "model_version": "1", "id": asked.id, "outputs": outputs}
-        return Response(plain(answer), media_type="application/json")
+        return Response(json_bytes(answer), media_type="application/json")
 
     return router
 

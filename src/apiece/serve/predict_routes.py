@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from apiece.core.image import PixelSize
 from apiece.measurements import measure
 from apiece.rules import judge, verdicts_as_dict
-from apiece.serve.answers import MEDIA_TYPES, answer_files, plain
+from apiece.serve.answers import MEDIA_TYPES, answer_files, json_bytes
 from apiece.serve.service_schema import Inspected, Measured
 from apiece.serve.state import PROBLEMS, Service
 
@@ -50,7 +50,8 @@ def routes(service: Service) -> APIRouter:
         size = None if pixel_size is None else PixelSize.parse(pixel_size)
         found = await service.found(request, [file], conf)
         table = await asyncio.to_thread(measure, found.instances[0], found.images[0], pixel_size=size)
-        return Response(plain({"rows": list(table.rows()), "units": dict(table.units)}), media_type="application/json")
+        answer = {"rows": list(table.rows()), "units": dict(table.units)}
+        return Response(json_bytes(answer), media_type="application/json")
 
     @router.post("/v1/inspect", response_model=Inspected)
     async def inspected(request: Request, file: OneFile, pixel_size: Size = None) -> Response:
@@ -63,6 +64,6 @@ def routes(service: Service) -> APIRouter:
         (found,) = await service.predict(request, by, [image], by.rules.lowest_scores(by.conf), edges=True)
         judged = await asyncio.to_thread(judge, by.rules, found, image, pixel_size=size, score=by.conf)
         row = {key: value for key, value in verdicts_as_dict(judged).items() if key != "image"}
-        return Response(plain(row), media_type="application/json")
+        return Response(json_bytes(row), media_type="application/json")
 
     return router

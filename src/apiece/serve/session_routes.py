@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from apiece.core.instances import Instances
 from apiece.core.prompts import Prompts
-from apiece.serve.answers import plain
+from apiece.serve.answers import json_bytes
 from apiece.serve.predict_routes import OneFile
 from apiece.serve.service_schema import Segmented, SessionInfo, ToSegment
 from apiece.serve.state import PROBLEMS, Service
@@ -50,4 +50,4 @@ def _told(found: Instances) -> bytes:
     scores = [None] * len(found) if found.scores is None else found.scores.tolist()
     boxes, areas = found.masks.boxes.tolist(), found.masks.area.tolist()
     columns = zip(found.masks.to_coco(), boxes, areas, scores, strict=True)
-    return plain({"objects": [dict(zip(("mask", "box", "area", "score"), row, strict=True)) for row in columns]})
+    return json_bytes({"objects": [dict(zip(("mask", "box", "area", "score"), row, strict=True)) for row in columns]})

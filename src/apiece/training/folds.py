@@ -20,7 +20,7 @@ from scipy.sparse.csgraph import connected_components
 
 from apiece import formats
 from apiece._arrays import Int
-from apiece._atomic import atomic
+from apiece._atomic import write_text
 from apiece.check.contract import Settings
 from apiece.check.leaks import copies
 from apiece.core.image import Image, ImageRef
@@ -123,8 +123,7 @@ def _division(labels: LabelSet, folds: int, config: TrainConfig, out: Path) -> I
     fold = np.empty(len(labels), np.int64)
     for k, name in enumerate(names):
         fold[list(parts[name].indices)] = k
-    with atomic(path) as scratch:
-        scratch.write_text(json.dumps({**plan, "fold": fold.tolist()}, indent=1), encoding="utf-8")
+    write_text(path, json.dumps({**plan, "fold": fold.tolist()}, indent=1))
     return fold
 
 

@@ -9,7 +9,7 @@ from importlib import resources
 from itertools import groupby, zip_longest
 from pathlib import Path
 
-from apiece._atomic import atomic
+from apiece._atomic import write_text
 from apiece.check._engine.finding_pictures import FIRST, OTHERS, PREDICTED, SECOND, thumbnails
 from apiece.check._engine.open_labels import OpenLabels
 from apiece.check._engine.report import Report
@@ -70,8 +70,7 @@ def write_page(
         if room < 0 and pictures is None:
             break
         kept[finding] = own
-    with atomic(path) as temporary:
-        temporary.write_text(_page(report, title, groups, limit, kept), encoding="utf-8")
+    write_text(path, _page(report, title, groups, limit, kept))
 
 
 def _surest(groups: _Groups, most: int) -> list[Finding]:

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from apiece._atomic import atomic
+from apiece._atomic import write_text
 from apiece._strict_json import dump
 from apiece.core.image import Image
 from apiece.core.instances import Instances
@@ -110,10 +110,8 @@ class Inspection:
     def write(self, title: str, facts: str) -> None:
         """Write ``verdicts.json`` and ``report.html`` into the folder."""
         assert self.folder is not None
-        with atomic(self.folder / "verdicts.json") as temporary:
-            temporary.write_text(dump(self.to_dict()), encoding="utf-8")
-        with atomic(self.folder / "report.html") as temporary:
-            temporary.write_text(self._page(title, facts), encoding="utf-8")
+        write_text(self.folder / "verdicts.json", dump(self.to_dict()))
+        write_text(self.folder / "report.html", self._page(title, facts))
 
     def _page(self, title: str, facts: str) -> str:
         counts = self.counts

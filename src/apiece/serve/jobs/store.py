@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import secrets
 import shutil
 import time
@@ -16,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from apiece._atomic import atomic
+from apiece._atomic import hold, write_text
 from apiece.errors import ConfigError, DataError, Option
 from apiece.serve.batching import FullError
 
@@ -76,7 +75,12 @@ class Store:
             self._lock = (folder / "lock").open("a")
         except OSError as error:
             raise ConfigError(Option("jobs", folder) + f" cannot be written to: {error.strerror}") from None
-        _lock(self._lock.fileno(), folder)
+        for _ in range(20):  # the worker before this one may still be ending
+            if hold(self._lock):
+                break
+            time.sleep(0.1)
+        else:
+            raise ConfigError(Option("jobs", folder) + " belongs to another server that runs; name another folder")
         for part in folder.glob(f"*{_PART}"):  # uploads that were cut short
             shutil.rmtree(part, ignore_errors=True)
         self._jobs = {job.id: job for job in map(self._read, sorted(folder.glob("*/" + _NOTE))) if job is not None}
@@ -153,20 +157,4 @@ class Store:
 
 
 def _write(folder: Path, job: Job) -> None:
-    with atomic(folder / _NOTE) as temporary:
-        temporary.write_text(json.dumps(asdict(job)) + "\n", encoding="utf-8")
-
-
-def _lock(descriptor: int, folder: Path) -> None:
-    """Hold the folder until this process ends, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        return
-    for _ in range(20):  # the worker before this one may still be ending
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.set_inheritable(descriptor, False)
-            return
-        time.sleep(0.1)
-    raise ConfigError(Option("jobs", folder) + " belongs to another server that runs; name another folder")
+    write_text(folder / _NOTE, json.dumps(asdict(job)) + "\n")

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from apiece._atomic import hold
 from apiece.errors import ConfigError, DataError, Option
 
 __all__ = ["Journal"]
@@ -45,7 +46,9 @@ class Journal:
             raise DataError(
                 f"{path}: changes cannot be saved here: {error.strerror}; name another place with " + Option("out", ...)
             ) from error
-        _lock(self._file.fileno(), path)
+        if not hold(self._file):
+            where = "close that one, or name another place with " + Option("out", ...)
+            raise ConfigError(f"{path} is open in another studio; " + where)
         self._file.seek(0)
         data = self._file.read()
         self._length = data.rfind(b"\n") + 1
@@ -78,15 +81,3 @@ class Journal:
     def close(self) -> None:
         """Let another studio open the file."""
         self._file.close()
-
-
-def _lock(descriptor: int, path: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such locks
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise ConfigError(f"{path} is open in another studio; close that one, or name another place with "
-                          + Option("out", ...)) from None  # fmt: skip

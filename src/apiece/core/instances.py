@@ -193,7 +193,8 @@ class Instances:
         if self.full is None:
             return self.replace(masks=change(self.masks), **changes)
         both = change(Masks.concatenate([self.masks, self.full]))
-        return self.replace(masks=both[: len(self)], full=_united(both), **changes)
+        whole = both.merge(np.tile(np.arange(len(self)), 2), len(self))  # a full mask contains the visible one
+        return self.replace(masks=both[: len(self)], full=whole, **changes)
 
     @property
     def names(self) -> list[str]:
@@ -283,12 +284,6 @@ def _check_contained(masks: Masks, full: Masks) -> None:
             "visible pixels outside its full mask",
             index=first,
         )
-
-
-def _united(pairs: Masks) -> Masks:
-    """Return the union of mask i and mask N + i for each i below N."""
-    count = len(pairs) // 2
-    return pairs.merge(np.tile(np.arange(count), 2), count)
 
 
 def _column(name: str, values: npt.ArrayLike, count: int, kinds: str, dtype: npt.DTypeLike) -> Array:

@@ -13,12 +13,10 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-import numpy as np
-
 from apiece._arrays import Int
+from apiece.core.classes import places, relabelled
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
-from apiece.datasets.classes import relabelled
 from apiece.errors import ConfigError, DataError, Option
 from apiece.formats import LabelSet, Record
 
@@ -87,8 +85,7 @@ class Joined:
 
     @cached_property
     def _tables(self) -> list[Int]:
-        number = {name: k for k, name in enumerate(self.classes)}
-        return [np.array([number[name] for name in labels.classes], np.int64) for labels in self.sets]
+        return [places(labels.classes, self.classes) for labels in self.sets]
 
     def _named(self, k: int, i: int, ref: ImageRef) -> ImageRef:
         # images of the first set keep their ids; other sets often have the same ones

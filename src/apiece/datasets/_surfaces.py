@@ -5,7 +5,6 @@ Colours are linear light. Kin to `_light` and `_textures`, which know real mater
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -220,9 +219,6 @@ def _cluttered(rng: np.random.Generator, size: tuple[int, int], ground: Float32,
         shown = surface.paint(cover, np.full((*cover.shape, 3), 0.1, np.float32), light, rng)
         ground[y0:y1, x0:x1] += (shown[at] - ground[y0:y1, x0:x1]) * cover[at][:, :, None]
     return np.asarray(cv2.GaussianBlur(ground, (0, 0), soft))
-
-
-GroundMaker = Callable[[np.random.Generator, tuple[int, int]], Float32]
 
 
 def any_ground(rng: np.random.Generator, size: tuple[int, int], light: Light) -> Float32:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from apiece._arrays import Int
+from apiece.core.classes import relabelled
 from apiece.core.image import Shape
-from apiece.core.instances import Instances
 from apiece.datasets._views import View
 from apiece.errors import ConfigError, UnknownNameError
 from apiece.formats import LabelSet, Record
@@ -94,14 +94,6 @@ class Dropped(View):
         if "classes" not in self.fields:
             return shapes
         return (replace(shape, labels=dict.fromkeys(shape.labels, "object")) for shape in shapes)
-
-
-def relabelled(instances: Instances, table: Int, classes: tuple[str, ...]) -> Instances:
-    """Return instances with the classes that ``table`` gives them, without instances to which it gives -1."""
-    labels = table[instances.labels]
-    if (labels < 0).any():
-        instances, labels = instances[labels >= 0], labels[labels >= 0]
-    return instances.replace(labels=labels, classes=classes)
 
 
 def map_classes(labels: LabelSet, wanted: Iterable[str], keep_others: bool = False) -> Mapped:

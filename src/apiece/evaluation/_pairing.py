@@ -380,5 +380,6 @@ def _join(found: LabelSet, truth: Dataset, on_bad: OnBad) -> dict[str, int]:
 
 
 def unique_last_parts(names: Sequence[str]) -> dict[str, str]:
+    """Return names by their last part, those whose last part no other name has."""
     counts = Counter(PurePosixPath(name).name for name in names)
     return {last: name for name in names if counts[last := PurePosixPath(name).name] == 1}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from apiece import __version__
+from apiece.core.classes import places
 from apiece.core.instances import Instances
 from apiece.datasets.dataset import Dataset
 from apiece.draw.report import (
@@ -85,8 +86,7 @@ class Seen:
     def add(self, truth: Instances, answer: Instances) -> None:
         """Take in one image."""
         for side, instances in enumerate((truth, answer)):
-            place = [self.classes.index(name) if name in self.classes else -1 for name in instances.classes]
-            label = np.array(place, np.int64)[instances.labels]
+            label = places(instances.classes, self.classes)[instances.labels]
             self.counts[side] += np.bincount(label, minlength=len(self.classes))
             self._areas[side].append(instances.masks.area)
 

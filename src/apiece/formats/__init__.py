@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from apiece._arrays import keep_freed_memory
+from apiece.core.classes import places
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, FormatError, Option
@@ -276,8 +277,7 @@ def _checked(record: Record, path: Path) -> Record:
 def _with_classes(record: Record, classes: tuple[str, ...]) -> Record:
     """Return the same instances with labels that index into ``classes``."""
     ref, instances = record
-    places = [classes.index(name) if name in classes else -1 for name in instances.classes]
-    labels = np.array(places, np.int64)[instances.labels] if places else instances.labels
+    labels = places(instances.classes, classes)[instances.labels]
     if (labels < 0).any():
         name = instances.classes[int(instances.labels[np.argmin(labels)])]
         raise DataError(

@@ -60,7 +60,8 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
         raise FormatError(found.labels, "holds no label images (.png)")
     folder = images or found.folder / "images"
     pictures = {picture.stem: picture for picture in files_in(folder, IMAGE_SUFFIXES)}
-    refs = tuple(_ref(pictures.get(file.stem, folder / f"{file.stem}.jpg")) for file in files)
+    found_at = [pictures.get(file.stem, folder / f"{file.stem}.jpg") for file in files]
+    refs = tuple(ImageRef(picture, picture.name) for picture in found_at)
     bare = sorted(pictures.keys() - {file.stem for file in files})
     if bare:
         _log.warning("%s: %d images have no labels and are left out, such as %s", path, len(bare), bare[0])
@@ -68,10 +69,6 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
     context = {k: label for label, k in enumerate(things)}, stuff
     classes = tuple(listed[k].name for k in things)
     return LabelImageSet(refs, tuple(files), classes, _decode, context=context, on_bad=on_bad).sound()
-
-
-def _ref(picture: Path) -> ImageRef:
-    return ImageRef(picture, picture.name)
 
 
 def _classes(config: Path) -> list[_Class]:

@@ -20,7 +20,7 @@ from apiece._scipy import sp
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.core.run_overlap import intersections
-from apiece.core.runs import Runs, chunks, expand, segment_sum
+from apiece.core.runs import Runs, chunks, expand, segment_sum, sums
 from apiece.errors import DataError
 from apiece.ops._grid import Grid
 
@@ -261,7 +261,7 @@ def _area_within(runs: Runs, index: Int, boxes: Int) -> Int:
         x0, y0, x1, y1 = np.repeat(boxes[lo:hi], each, axis=0).T
         height = np.minimum(runs.y1[run], y1) - np.maximum(runs.y0[run], y0)
         inside = (runs.x[run] >= x0) & (runs.x[run] < x1)
-        area[lo:hi] = segment_sum(np.maximum(height, 0) * inside, np.concatenate([[0], np.cumsum(each)]))
+        area[lo:hi] = segment_sum(np.maximum(height, 0) * inside, sums(each))
     return area
 
 

@@ -8,6 +8,7 @@ from apiece._arrays import Bool
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.core.run_overlap import cut
+from apiece.core.set_operations import replaced
 
 __all__ = ["judged_on", "masks_on", "on_data"]
 
@@ -52,5 +53,5 @@ def judged_on(truth: Instances, data: Masks | Bool) -> Instances:
     """
     left = masks_on(truth.masks, data)
     gone = (left.area == 0) & (truth.masks.area > 0)
-    place = np.arange(len(truth)) + len(truth) * gone
-    return truth.replace(masks=Masks.concatenate([left, truth.masks])[place], crowd=truth.crowd | gone)
+    some = np.flatnonzero(gone)
+    return truth.replace(masks=replaced(left, some, truth.masks[some]), crowd=truth.crowd | gone)

@@ -8,10 +8,11 @@ import numpy.typing as npt
 from apiece._arrays import Int
 from apiece.core.masks import Masks
 from apiece.core.runs import Runs, chunks
+from apiece.core.set_operations import replaced
 from apiece.core.topology import run_parts
 from apiece.errors import InvalidInstancesError
 
-__all__ = ["filled", "holes_of", "largest_part", "parts_of", "replaced"]
+__all__ = ["filled", "holes_of", "largest_part", "parts_of"]
 
 _RUNS = 1 << 18  # of masks that are taken apart at once
 
@@ -105,12 +106,13 @@ def filled(masks: Masks) -> Masks:
     return replaced(masks, some, whole)
 
 
-def largest_part(masks: Masks, which: npt.ArrayLike | None = None) -> Masks:
-    """Return the masks; a mask of several parts (8-connected) keeps its largest part, of equal ones the leftmost.
+def largest_part(masks: Masks, which: npt.ArrayLike | None = None, *, corners: bool = True) -> Masks:
+    """Return the masks; a mask of several parts keeps its largest part, of equal ones the leftmost.
 
     Parameters
     ----------
     which : bool (N,), masks that are to be in one part; None: all.
+    corners : as for `parts_of` (default True: 8-connected).
 
     Raises
     ------
@@ -123,16 +125,7 @@ def largest_part(masks: Masks, which: npt.ArrayLike | None = None) -> Masks:
     chosen = chosen & (masks.parts > 1)
     if not chosen.any():
         return masks
-    parts, owner = parts_of(masks[chosen])
+    parts, owner = parts_of(masks[chosen], corners)
     order = np.lexsort((-parts.area, owner))
     largest = order[np.diff(owner[order], prepend=-1) > 0]
     return replaced(masks, np.flatnonzero(chosen), parts[largest])
-
-
-def replaced(masks: Masks, some: Int, others: Masks) -> Masks:
-    """Return the masks with ``others[k]`` in place of mask ``some[k]``."""
-    if len(some) == len(masks):
-        return others[np.argsort(some)]
-    place = np.arange(len(masks))
-    place[some] = len(masks) + np.arange(len(some))
-    return Masks.concatenate([masks, others])[place]

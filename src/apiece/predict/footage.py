@@ -11,16 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from apiece.core.image import ImageRef
-from apiece.errors import ConfigError, DataError, ImageError, Option
+from apiece.errors import ConfigError, DataError, Option
 from apiece.images import VIDEO_SUFFIXES, VideoOptions, is_stream, is_video, open_video, page_count
-from apiece.predict.sources import Source, Sources, find_sources, iter_sources
+from apiece.predict.sources import OnBad, Source, Sources, find_sources, iter_sources
 
 __all__ = ["FPS", "footage", "ref_of"]
 
 FPS = 25.0
 """Frames a second of folders and stacks, which state no times."""
-
-OnBad = Callable[[ImageError | DataError], None]
 
 
 def footage(
@@ -117,7 +115,8 @@ def _stills(group: Iterator[Any], options: VideoOptions, fps: float, exclude: Se
     named: list[Any] = []
     for source in group:
         if not isinstance(source, str | os.PathLike):  # an iterator, such as of a camera, never becomes a list
-            yield from _numbered(itertools.chain(_files(named, exclude), _given(source, group)), options, fps)
+            given = iter_sources(itertools.chain([source], group))
+            yield from _numbered(itertools.chain(_files(named, exclude), given), options, fps)
             return
         named.append(source)
     yield from _numbered(_files(named, exclude), options, fps)
@@ -132,10 +131,6 @@ def _files(named: list[Any], exclude: Sequence[Path]) -> Iterator[Source]:
             yield source
         else:
             yield from (replace(source, name=f"{source.name}/{k:06d}.png", page=k) for k in range(pages))
-
-
-def _given(first: Any, rest: Iterator[Any]) -> Iterator[Source]:
-    return iter_sources(itertools.chain([first], rest))
 
 
 def _numbered(sources: Iterable[Source], options: VideoOptions, fps: float) -> Iterator[Source]:

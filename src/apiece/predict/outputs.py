@@ -18,9 +18,9 @@ from apiece.models.contract import DecodeOptions
 from apiece.predict.pieces import Pieces
 from apiece.predict.predictor import Model
 from apiece.predict.shards import Predicting, predicting
-from apiece.predict.sources import Source, Sources
+from apiece.predict.sources import Bad, Source, Sources
 from apiece.predict.tiles import LargeImage, TileStore, Tiling, is_cut, open_large, plan_of
-from apiece.predict.writing import Bad, Maps, PredictSummary, Progress, Result, Run, write_results
+from apiece.predict.writing import Maps, PredictSummary, Progress, Result, Run, write_results
 
 __all__ = ["predict_to"]
 

@@ -23,7 +23,7 @@ from apiece.images import MAX_PIXELS
 from apiece.models.contract import DecodeOptions, Frame
 from apiece.ops.ground import on_data
 from apiece.predict.runtime import Runtime
-from apiece.predict.sources import Source
+from apiece.predict.sources import Bad, OnBad, Source
 from apiece.transforms.input import prepare
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Pipeline:
         batch: int,
         options: DecodeOptions,
         max_pixels: int,
-        on_bad: Callable[[ImageError | DataError], None] | None,
+        on_bad: OnBad | None,
         beside: bool = False,
     ) -> Generator[tuple[Source, Image, Instances]]:
         """Yield each source with its image and instances; without ``on_bad``, a bad image raises.
@@ -126,14 +126,10 @@ class Pipeline:
             yield Computed(group, unless_memory_runs_out(partial(self._network, group)))
 
     def _prefetched(
-        self,
-        sources: Iterable[Source],
-        batch: int,
-        max_pixels: int,
-        on_bad: Callable[[ImageError | DataError], None] | None,
+        self, sources: Iterable[Source], batch: int, max_pixels: int, on_bad: OnBad | None
     ) -> Iterator[_Ready]:
         """Yield prepared images in order; a thread of its own reads a batch of them ahead."""
-        broken: list[ImageError | DataError] = []
+        broken: list[Bad] = []
         with ThreadPoolExecutor(1, thread_name_prefix="apiece-read") as pool:
             waiting: deque[Future[_Ready]] = deque()
             try:
@@ -205,7 +201,7 @@ def _grouped(images: Iterable[_Ready], batch: int) -> Iterator[list[_Ready]]:
         yield group
 
 
-def _until_broken(sources: Iterable[Source], broken: list[ImageError | DataError]) -> Iterator[Source]:
+def _until_broken(sources: Iterable[Source], broken: list[Bad]) -> Iterator[Source]:
     """Yield sources up to an error, such as a damaged video, which is kept until what came before is done."""
     try:
         yield from sources

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, overload
 
@@ -14,14 +14,14 @@ from apiece._arrays import Array
 from apiece.core.conf import Conf, thresholds
 from apiece.core.image import Image
 from apiece.core.instances import Instances
-from apiece.errors import ConfigError, DataError, ImageError, Option
+from apiece.errors import ConfigError, DataError, Option
 from apiece.images import MAX_PIXELS, Moment, VideoOptions
 from apiece.models import ExportedModel, check_model, exported_model
 from apiece.models.contract import DecodeOptions
 from apiece.predict.footage import footage
 from apiece.predict.pipeline import Computed, Pipeline
 from apiece.predict.runtime import runtime_of
-from apiece.predict.sources import Source, Sources, iter_sources
+from apiece.predict.sources import Bad, OnBad, Source, Sources, iter_sources
 
 if TYPE_CHECKING:
     from apiece.models import LoadedModel
@@ -193,7 +193,7 @@ class Model:
         *,
         batch: int = 1,
         skip_bad: bool = False,
-        on_bad: Callable[[ImageError | DataError], None] | None = None,
+        on_bad: OnBad | None = None,
         conf: Conf | None = None,
         iou: float | None = None,
         max_instances: int | None = None,
@@ -330,7 +330,7 @@ class Model:
         batch: int,
         options: DecodeOptions,
         max_pixels: int,
-        on_bad: Callable[[ImageError | DataError], None] | None,
+        on_bad: OnBad | None,
         beside: bool = False,
     ) -> Generator[tuple[Source, Image, Instances]]:
         """Yield each source with its image and instances; without ``on_bad``, a bad image raises.
@@ -342,11 +342,7 @@ class Model:
         return self._pipeline.results(sources, batch, options, max_pixels, on_bad, beside)
 
     def options(
-        self,
-        conf: Conf | None = None,
-        iou: float | None = None,
-        max_instances: int | None = None,
-        edges: bool = False,
+        self, conf: Conf | None = None, iou: float | None = None, max_instances: int | None = None, edges: bool = False
     ) -> DecodeOptions:
         """Return what decides which instances are kept; an argument that is None comes from the model folder.
 
@@ -368,7 +364,7 @@ class Model:
         return DecodeOptions(own, overlap, max_instances, self.loaded.one_piece, known)
 
 
-def _warn(error: ImageError | DataError) -> None:
+def _warn(error: Bad) -> None:
     _log.warning("left out: %s", error)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from apiece.core.classes import in_classes
 from apiece.core.instances import Instances
 from apiece.core.prompts import Prompts, Words
 from apiece.errors import DataError, ImageError, Message, Option, PromptError
@@ -76,13 +77,8 @@ class Question:
             parts.append(session.everything(self.everything))
         if self.texts:
             parts.append(session.text(*self.texts, conf=self.conf))
-        whole = [_of_classes(part, self.classes) for part in parts]
+        whole = [in_classes(part, self.classes) for part in parts]
         return Instances.concatenate(whole) if whole else Instances.empty(session.image.size, self.classes)
-
-
-def _of_classes(found: Instances, classes: tuple[str, ...]) -> Instances:
-    place = [classes.index(name) for name in found.classes]
-    return found.replace(labels=[place[label] for label in found.labels], classes=classes)
 
 
 def segment_to(

@@ -10,19 +10,19 @@ import copy
 import itertools
 import pickle
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from apiece.core.image import Image
 from apiece.core.instances import Instances
-from apiece.errors import ConfigError, DataError, ImageError, Option
+from apiece.errors import ConfigError, DataError, Option
 from apiece.models import ExportedModel
 from apiece.models.contract import DecodeOptions
 from apiece.predict.predictor import Model
 from apiece.predict.runtime import one_thread
-from apiece.predict.sources import Source
+from apiece.predict.sources import Bad, OnBad, Source
 
 __all__ = ["TRIES", "Answer", "Backend", "Predicting", "Shard", "packed", "predicting", "too_often", "unpacked"]
 
@@ -30,9 +30,8 @@ _AHEAD = 4  # shards for each that is under way, that may be done before an earl
 TRIES = 10
 """How often a shard's process may be ended, by chance or by the shard, before the run is given up."""
 
-Answer = Instances | ImageError | DataError
+Answer = Instances | Bad
 """What was found on an image, or why it cannot be read."""
-OnBad = Callable[[ImageError | DataError], None]
 
 
 class Predicting(Protocol):
@@ -54,7 +53,7 @@ class Shard:
 
     def answers(self, model: Model) -> list[Answer]:
         """Return what a model finds on each source, or why the source cannot be read."""
-        bad: deque[ImageError | DataError] = deque()
+        bad: deque[Bad] = deque()
         found = model.results(self.sources, len(self.sources), self.options, self.max_pixels, bad.append)
         seen = {id(source): instances for source, _, instances in found}
         return [seen[id(source)] if id(source) in seen else bad.popleft() for source in self.sources]

@@ -6,7 +6,7 @@ import glob
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,12 +18,17 @@ from apiece.core.image import Image
 from apiece.errors import DataError, ImageError, Message, Option
 from apiece.images import LARGE, MAX_PIXELS, VIDEO_SUFFIXES, is_image_folder, is_stream, read_image
 
-__all__ = ["IMAGE_SUFFIXES", "LARGE", "Source", "Sources", "find_sources", "iter_sources", "unreadable"]
+__all__ = ["IMAGE_SUFFIXES", "LARGE", "Bad", "OnBad", "Source", "Sources", "find_sources", "iter_sources", "unreadable"]
 
 _log = logging.getLogger("apiece")
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """What is taken for an image in a folder or glob; a file named by itself may be called anything."""
+
+Bad: TypeAlias = ImageError | DataError
+"""The error of an image that cannot be read."""
+OnBad: TypeAlias = Callable[[Bad], None]
+"""Called with the error of each image that is left out."""
 
 _WILD = re.compile(r"[*?\[]")
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from apiece._atomic import atomic
+from apiece._atomic import hold, write_text
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, ImageError, Option
@@ -27,7 +27,7 @@ from apiece.models.contract import DecodeOptions
 from apiece.ops import Grid, stitch
 from apiece.predict.pieces import load_instances, save_instances
 from apiece.predict.scales import at_learned_scale, rescaled
-from apiece.predict.sources import Source
+from apiece.predict.sources import OnBad, Source
 from apiece.transforms.input import ModelInput, value_limits_of
 
 if TYPE_CHECKING:
@@ -43,8 +43,6 @@ _PROBES = 64  # places of a file that are looked at to know it again
 _log = logging.getLogger("apiece")
 
 _HASHED = {"image": "the image has changed", "model": "the model is another"}
-
-OnBad = Callable[[ImageError | DataError], None]
 
 
 @dataclass(frozen=True)
@@ -276,11 +274,13 @@ class TileStore:
     def __init__(self, folder: Path, plan: Mapping[str, Any], resume: bool) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(folder / "lock")
+        self._lock = (folder / "lock").open("a")
+        if not hold(self._lock):
+            self._lock.close()
+            raise DataError(f"another run is writing into {folder}; wait for it, or name another folder")
         note = folder / "plan.json"
         if not note.exists():
-            with atomic(note) as temporary:
-                temporary.write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
+            write_text(note, json.dumps(plan, indent=1) + "\n")
             return
         if not resume:
             message = f"{folder} holds tiles of a run that was cut short; go on with " + Option("resume", True)
@@ -306,21 +306,6 @@ class TileStore:
     def close(self) -> None:
         """Let others use the folder."""
         self._lock.close()
-
-
-def _locked(path: Path) -> Any:
-    """Return a file that this process holds until it ends, however it ends."""
-    file = path.open("a")
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        return file
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise DataError(f"another run is writing into {path.parent}; wait for it, or name another folder") from None
-    return file
 
 
 def plan_of(large: LargeImage, model: Model, options: DecodeOptions) -> dict[str, Any]:

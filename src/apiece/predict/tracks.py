@@ -17,10 +17,11 @@ from apiece._ahead import ahead
 from apiece._atomic import staged, take_place
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
-from apiece.errors import ConfigError, DataError, ImageError, Message, Option, UnknownNameError
+from apiece.errors import DataError, ImageError, Message
 from apiece.ops import flattened
 from apiece.predict.counts import COUNTS, Counts, Tracked
 from apiece.predict.track_files import TRACKS, Output, in_place, save_picture
+from apiece.predict.writing import targets_in
 from apiece.track import Linker, Tracker, follow
 
 __all__ = ["TRACKS", "Frame", "TrackSummary", "track_to"]
@@ -100,19 +101,7 @@ def track_to(
         If a video is damaged, after what came before has been written.
     """
     out = Path(out)
-    for name in save:
-        if name not in TRACKS:
-            raise UnknownNameError("output", name, TRACKS)
-    if not save:
-        raise ConfigError(Option("save") + f" takes a list of outputs ({', '.join(TRACKS)})")
-    targets = [out / TRACKS[name] for name in TRACKS if name in save]
-    if counts is not None:
-        targets += [out / name for name in COUNTS]
-    there = [target.name for target in targets if target.exists()]
-    if there and not overwrite:
-        raise DataError(
-            f"{out} holds results already ({', '.join(there)}); name another folder, or " + Option("overwrite", True)
-        )
+    targets = targets_in(out, save, TRACKS, overwrite, () if counts is None else COUNTS)
     if {"overlay", "video"}.isdisjoint(save):
         again = None
     run = _Run(tuple(classes), start, link, again, fill, step)
@@ -284,7 +273,7 @@ def _write_whole(
         for name, format, metadata in (("mots", "kitti_mots", {}), ("ctc", "ctc", {"ctc": run.parents})):
             if name in save:
                 labels = formats.read(held, format="coco")
-                bare = ((ref, _flat(found)) for ref, found in labels)
+                bare = ((ref, flattened(found).replace(scores=None, attributes={}, full=None)) for ref, found in labels)
                 formats.write(bare, stage / TRACKS[name], format=format, classes=labels.classes, metadata=metadata)
                 take_place(stage / TRACKS[name], out / TRACKS[name], stage)
         first = next(records, None)
@@ -297,7 +286,3 @@ def _for_a_while(records: Iterator[tuple[ImageRef, Instances]], seconds: float) 
     end = time.monotonic() + seconds
     while time.monotonic() < end and (record := next(records, None)) is not None:
         yield record
-
-
-def _flat(found: Instances) -> Instances:
-    return flattened(found).replace(scores=None, attributes={}, full=None)

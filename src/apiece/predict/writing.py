@@ -34,9 +34,9 @@ from apiece.formats.contract import PAGE, comes_in_bands
 from apiece.images import geo_tags, image_size, place_of, write_image
 from apiece.ops import flattened
 from apiece.predict.pieces import Pieces
-from apiece.predict.sources import Source, Sources, find_sources, unreadable
+from apiece.predict.sources import Bad, Source, Sources, find_sources, unreadable
 
-__all__ = ["OUTPUTS", "Bad", "Maps", "PredictSummary", "Progress", "Result", "Run", "write_results"]
+__all__ = ["OUTPUTS", "Maps", "PredictSummary", "Progress", "Result", "Run", "targets_in", "write_results"]
 
 _log = logging.getLogger("apiece")
 
@@ -60,7 +60,6 @@ _VIEWS = ("semantic", "panoptic", "boxes")
 _COLUMNS = ("image", "id", "class", "score", "x0", "y0", "x1", "y1", "area")
 _HIGHEST_IN_PNG = 65535
 
-Bad = ImageError | DataError
 Progress = Callable[[int, int, str], None]
 Result = tuple[Source, Image | None, Instances | Pieces]
 """A source, its pixels where they were read whole, and what was found on it."""
@@ -132,7 +131,7 @@ def write_results(
     sources, out, save, skip_bad, overwrite, allow_lossy, page, progress : as for `predict_to`.
     """
     out = Path(out)
-    targets = _targets(out, save, overwrite)
+    targets = targets_in(out, save, OUTPUTS, overwrite)
     run = Run(classes, find_sources(sources, exclude=targets, page=page), skip_bad, progress)
     where = {source.name: _place(source.path, save) for source in run.sources}
     stream = results(run)
@@ -179,18 +178,29 @@ class Run:
             self.step(source)
 
 
-def _targets(out: Path, save: Sequence[str], overwrite: bool) -> list[Path]:
+def targets_in(
+    out: Path, save: Sequence[str], known: Mapping[str, str], overwrite: bool, beside: Sequence[str] = ()
+) -> list[Path]:
+    """Return where the outputs ``save`` of those ``known``, and the files ``beside`` them, go below a folder.
+
+    Raises
+    ------
+    ConfigError, UnknownNameError
+        If ``save`` is no list of known outputs.
+    DataError
+        If the folder is a file, or holds one of them and ``overwrite`` is False.
+    """
     if isinstance(save, str) or not save:
-        raise ConfigError(Option("save") + f" takes a list of outputs ({', '.join(OUTPUTS)}), got {save!r}")
+        raise ConfigError(Option("save") + f" takes a list of outputs ({', '.join(known)}), got {save!r}")
     for name in save:
-        if name not in OUTPUTS:
-            raise UnknownNameError("output", name, OUTPUTS)
+        if name not in known:
+            raise UnknownNameError("output", name, known)
     if out.exists() and not out.is_dir():
         raise DataError(f"results cannot be written to {out}: it is a file, not a folder")
-    targets = [out / OUTPUTS[name] for name in OUTPUTS if name in save]
-    there = [t for t in targets if t.exists()]
+    targets = [out / name for name in (*(known[name] for name in known if name in save), *beside)]
+    there = [t.name for t in targets if t.exists()]
     if there and not overwrite:
-        names = ", ".join(t.name for t in there)
+        names = ", ".join(there)
         raise DataError(f"{out} holds results already ({names}); name another folder, or " + Option("overwrite", True))
     return targets
 

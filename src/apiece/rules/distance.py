@@ -36,7 +36,8 @@ class Distance:
 def neighbours(scene: Scene, index: Int, others: Int, between: str = "edges") -> tuple[Int, Float]:
     """Return the nearest of ``others`` to each object, and how far it is in the picture's unit; -1 where none is."""
     if between == "edges":
-        which, far = scene.kept(("nearest", index.tobytes(), others.tobytes()), lambda: _nearest(scene, index, others))
+        key = ("nearest", index.tobytes(), others.tobytes())
+        which, far = scene.kept(key, lambda: nearest(scene.instances.masks, index, others))
         return which, far * scene.scale
     size = np.ones(2) if scene.size is None else np.array([scene.size.x, scene.size.y])
     centres = scene.centres * size
@@ -55,10 +56,6 @@ def both_edges(scene: Scene, index: Int, others: Int, between: str = "edges") ->
     """
     edge = scene.edges.point if between == "edges" else scene.edges.mean / 2
     return (edge[index] + np.append(edge, 0.0)[others]) * scene.scale
-
-
-def _nearest(scene: Scene, index: Int, others: Int) -> tuple[Int, Float]:
-    return nearest(scene.instances.masks, index, others)
 
 
 def _read(scene: Scene, rule: Distance) -> Iterator[Readings]:

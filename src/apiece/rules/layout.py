@@ -13,18 +13,7 @@ import numpy as np
 from apiece._arrays import Float, Int
 from apiece.core.instances import Instances
 from apiece.rules._kit.layout import Layout, Place, Placement, assign, register
-from apiece.rules.contract import (
-    CLASSES,
-    SHARE,
-    Needs,
-    Quantity,
-    Readings,
-    RuleKind,
-    Scene,
-    choice,
-    key,
-    quantity,
-)
+from apiece.rules.contract import CLASSES, SHARE, Needs, Quantity, Readings, RuleKind, Scene, choice, key, quantity
 from apiece.rules.orientation import turned
 
 __all__ = ["RULE"]

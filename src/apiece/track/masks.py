@@ -22,6 +22,7 @@ from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.core.runs import Runs
+from apiece.core.set_operations import replaced
 from apiece.errors import ConfigError, DataError
 from apiece.track._kit.assignment import assigned
 from apiece.track._kit.colours import colours, likeness
@@ -189,9 +190,7 @@ class MaskTracker:
     def _remember(self, track: Int, found: Int, masks: Masks, centre: Float) -> None:
         """Keep the masks that were seen, in place of older ones."""
         assert self.masks is not None
-        place = np.arange(len(self.masks))
-        place[track] = len(self.masks) + found
-        self.masks = Masks.concatenate([self.masks, masks])[place]
+        self.masks = replaced(self.masks, track, masks[found])
         self.seen_at[track] = centre[found]
 
     def _begin(self, here: Instances, fresh: Int, centre: Float, area: Float, look: Float) -> Int:

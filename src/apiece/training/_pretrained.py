@@ -33,7 +33,6 @@ from apiece.training.config import TrainConfig
 log = logging.getLogger("apiece")
 
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_KEYS = "image_mean", "image_std"  # of preprocessor_config.json
 
 
 @dataclass(frozen=True, eq=False)

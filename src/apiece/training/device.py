@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from dataclasses import dataclass
 
@@ -13,8 +12,6 @@ from apiece.predict import resolve_device
 from apiece.training.config import TrainConfig, cores
 
 __all__ = ["Hardware"]
-
-log = logging.getLogger("apiece")
 
 
 @dataclass(frozen=True)

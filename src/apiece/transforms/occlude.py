@@ -12,7 +12,7 @@ import numpy as np
 
 from apiece._arrays import Float, Int
 from apiece.core.instances import Instances
-from apiece.core.masks import Masks
+from apiece.core.masks import Masks, label_map_masks
 from apiece.errors import ConfigError
 from apiece.ops.overlap import intersections
 from apiece.transforms._sample import Sample, check_range, check_share, in_sight
@@ -111,7 +111,5 @@ def _alone(instances: Instances) -> Int:
 
 
 def _visible(on_top: Int, count: int) -> Masks:
-    values = np.unique(on_top[on_top > 0]) - 1
-    where = np.full(count, len(values))
-    where[values] = np.arange(len(values))
-    return Masks.concatenate([Masks.from_label_map(on_top), Masks.empty(on_top.shape, 1)])[where]
+    values, masks = label_map_masks(on_top)
+    return masks.merge(values - 1, count)

@@ -14,7 +14,7 @@ import numpy as np
 
 from apiece import formats
 from apiece._arrays import Float, Int
-from apiece._atomic import atomic, relocated, staged
+from apiece._atomic import relocated, staged, write_text
 from apiece.check._engine.open_labels import OpenLabels
 from apiece.check._engine.report import Report
 from apiece.check._kit.stated_area_box import differs, restated
@@ -22,6 +22,7 @@ from apiece.check._kit.steps import through_centres
 from apiece.check.contract import Finding, Settings
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
+from apiece.core.set_operations import replaced
 from apiece.errors import ConfigError, FormatError, Option
 from apiece.formats import Record
 from apiece.formats.contract import OpenedLabels
@@ -310,9 +311,7 @@ def _with_outlines(masks: Masks, outlines: Sequence[Sequence[tuple[Float, bool]]
         crops.append(crop.astype(bool))
         corners.append(low)
     widened = Masks.from_crops(crops, np.array(corners, np.int64).reshape(-1, 2), masks.size)
-    place = np.arange(len(masks))
-    place[chosen] = len(masks) + np.arange(len(chosen))
-    return Masks.concatenate([masks, widened])[place]
+    return replaced(masks, np.array(chosen, np.int64), widened)
 
 
 def _apply(instances: Instances, plan: _Plan, dust: int) -> tuple[Instances, _Done]:
@@ -348,10 +347,7 @@ def _without_dust(masks: Masks, chosen: Int, dust: int) -> Masks:
     np.maximum.at(largest, owner, parts.area)
     # several largest parts all stay: nothing tells which of them is the object
     kept = (parts.area > dust) | (parts.area == largest[owner])
-    cleaned = parts[kept].merge(owner[kept], len(chosen))
-    place = np.arange(len(masks))
-    place[chosen] = len(masks) + np.arange(len(chosen))
-    return Masks.concatenate([masks, cleaned])[place]
+    return replaced(masks, chosen, parts[kept].merge(owner[kept], len(chosen)))
 
 
 def _write_list(path: Path, files: Mapping[str, Path], changes: list[Change]) -> None:
@@ -359,5 +355,4 @@ def _write_list(path: Path, files: Mapping[str, Path], changes: list[Change]) ->
         "files": {split: file.as_posix() for split, file in files.items()},
         "changes": [asdict(change) for change in changes],
     }
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(listed, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(listed, indent=1, ensure_ascii=False) + "\n")

@@ -19,6 +19,7 @@ from apiece.check._engine.families import chosen
 from apiece.check._engine.open_labels import HasLabels, OpenLabels, source_of
 from apiece.check._engine.report import Predicted, Report, ranked
 from apiece.check.contract import ROOM, Check, Finding, Kind, Labelled, SetFacts, Settings, without_classes
+from apiece.core.classes import in_classes
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, FormatError, ImageError, Option
 from apiece.formats import LabelSet, stuff_classes
@@ -157,7 +158,7 @@ class _Reading:
                 self.instances[split] += len(instances)
                 if instances.ids is not None and len(instances):
                     self.ids[split, index] = instances.ids
-                instances = _relabelled(instances, self.classes)
+                instances = in_classes(instances, self.classes)
                 found = None if self.predicted is None else self._joined(self.predicted(split, index), instances.size)
                 if found is not None:
                     self.found[split, index] = found
@@ -186,16 +187,7 @@ class _Reading:
                 f"the model knows {', '.join(found.classes)}, the labels have {', '.join(self.classes)}: with no class "
                 f"in common, the model cannot judge the labels"
             )
-        return _relabelled(found, self.classes)
-
-
-def _relabelled(instances: Instances, classes: tuple[str, ...]) -> Instances:
-    """Return instances whose labels index into ``classes``, without those of other classes."""
-    if instances.classes == classes:
-        return instances
-    table = np.array([classes.index(n) if n in classes else -1 for n in instances.classes], np.int64)
-    known = instances[table[instances.labels] >= 0]
-    return known.replace(labels=table[known.labels], classes=classes)
+        return in_classes(found, self.classes)
 
 
 def _looked(reading: _Reading, job: _Job, workers: int) -> Generator[_Seen]:

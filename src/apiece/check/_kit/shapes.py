@@ -6,12 +6,12 @@ import itertools
 
 import numpy as np
 
-from apiece._arrays import Bool, Int
+from apiece._arrays import Int
 from apiece.core.masks import Masks
-from apiece.core.runs import Keys, chunks, expand, offsets_of, owners, segment_sum
+from apiece.core.runs import chunks, expand, offsets_of, owners, segment_sum
+from apiece.core.set_operations import replaced
 from apiece.ops.hull import hull_columns
 from apiece.ops.overlap import intersections
-from apiece.ops.parts import replaced
 
 AT_ONCE = 1 << 17
 """Runs of masks whose shapes are taken at once."""
@@ -111,14 +111,6 @@ def bare_on_lines(cover: Masks, begin: Int, end: Int) -> tuple[Int, Int]:
     line = np.repeat(np.arange(len(steps)), between)
     share = (expand(np.ones(len(steps), np.int64), between) / np.maximum(steps, 1)[line])[:, None]
     at = np.rint(begin[line] + (end - begin)[line] * share).astype(np.int64)
-    bare = segment_sum((~_inside(cover, at[:, 0], at[:, 1])).astype(np.int64), offsets_of(line, len(steps)))
+    inside = cover.contains(np.zeros(len(at), np.int64), at[:, 0], at[:, 1])
+    bare = segment_sum((~inside).astype(np.int64), offsets_of(line, len(steps)))
     return between, bare
-
-
-def _inside(cover: Masks, x: Int, y: Int) -> Bool:
-    """Return whether each pixel lies in the one mask."""
-    if not len(cover.x):
-        return np.zeros(len(x), bool)
-    keys = Keys(*cover.size)
-    run = np.searchsorted(keys.pack(0, cover.x, cover.y0), keys.pack(0, x, y), "right") - 1
-    return (run >= 0) & (cover.x[run] == x) & (y < cover.y1[run])

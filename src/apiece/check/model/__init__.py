@@ -21,6 +21,7 @@ from apiece._arrays import Bool, Float, Int
 from apiece.check.contract import Check, Finding, Kind, SetFacts, Settings
 from apiece.check.model._coverage import Coverage, Whole, coverage_of, join
 from apiece.check.model._score_meaning import ENOUGH, MATCH, Trust, best_of_each, trust_of
+from apiece.core.runs import sums
 
 __all__ = ["CHECK"]
 
@@ -88,7 +89,7 @@ def _seen_alike(label: Int, area: Float, seen: Bool) -> Float:
     begin, end = (np.searchsorted(label[order], label[order], side) for side in ("left", "right"))
     place = np.arange(len(order))
     low, high = np.maximum(place - _WINDOW, begin), np.minimum(place + _WINDOW + 1, end)
-    running = np.concatenate([[0], np.cumsum(seen[order])])
+    running = sums(seen[order])
     share = np.empty(len(order))
     share[order] = (running[high] - running[low]) / (high - low)
     return share

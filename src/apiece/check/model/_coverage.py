@@ -10,6 +10,7 @@ import numpy as np
 
 from apiece._arrays import Array, Bool, Float, Int
 from apiece.check.contract import JoinedRows, Labelled, Place, Rows, Settings, without_classes
+from apiece.core.classes import places
 from apiece.core.masks import Masks
 from apiece.ops import nms
 from apiece.ops.overlap import intersections
@@ -52,8 +53,7 @@ def coverage_of(labelled: Labelled, settings: Settings) -> Coverage | None:
         instances = instances.replace(labels=np.zeros(len(instances), np.int64), classes=found.classes)
         labelled = replace(labelled, instances=instances)
     score = np.ones(len(found)) if found.scores is None else found.scores
-    number = {name: k for k, name in enumerate(instances.classes)}
-    label = np.array([number.get(name, -1) for name in found.classes], np.int64)[found.labels]
+    label = places(found.classes, instances.classes)[found.labels]
     crowds = _share(found.masks, instances.masks[instances.crowd])
     rows = np.flatnonzero((label >= 0) & (found.masks.area > 0) & (crowds < _CROWD))
     rows = rows[np.argsort(-score[rows], kind="stable")]

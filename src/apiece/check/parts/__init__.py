@@ -14,6 +14,7 @@ from apiece.check.contract import Check, Finding, Kind, Labelled, Place, SetFact
 from apiece.check.parts._links import Links, diameter, linked
 from apiece.check.parts._span import Limit, Spans, limits, sample, together
 from apiece.core.masks import Masks
+from apiece.core.set_operations import pairwise_union
 from apiece.ops.overlap import intersections
 from apiece.ops.parts import parts_of
 
@@ -126,9 +127,9 @@ def _behind(labelled: Labelled, links: Links) -> Iterator[_Behind]:
     some = np.flatnonzero(links.hidden & (apart >= FAR) & (small >= WORTHY * large))
     if not len(some):
         return
-    pairs = links.pieces[np.concatenate([links.part[some], links.other[some]])]
+    pairs = pairwise_union(links.pieces[links.part[some]], links.pieces[links.other[some]])
     owner = links.owner[links.part[some]]
-    found = together(instances, owner, pairs.merge(np.tile(np.arange(len(some)), 2), len(some)))
+    found = together(instances, owner, pairs)
     spans = zip(*(column.tolist() for column in (found.label, found.length, found.hollow)), strict=True)
     for k, i, (label, length, hollow) in zip(some.tolist(), owner.tolist(), spans, strict=True):
         gap = links.gap[k] - 1
@@ -230,8 +231,7 @@ def _pieces(labelled: Labelled, settings: Settings) -> Iterator[Finding]:
 
 def _fit(masks: Masks, piece: Int, body: Int) -> tuple[Float, Float]:
     """Return (hollow that a piece adds to its body, its part within the body's hull), as shares of the piece."""
-    count = len(piece)
-    pairs = Masks.concatenate([masks[piece], masks[body]]).merge(np.tile(np.arange(count), 2), count)
+    pairs = pairwise_union(masks[piece], masks[body])
     cover, area = masks.union(), masks.area[piece]
     added = bare_pixels(pairs, cover) - bare_pixels(masks[body], cover)
     sunk = intersections(masks[piece], hulls(masks[body])).diagonal()

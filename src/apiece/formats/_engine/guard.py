@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from apiece._arrays import Bool, Int
-from apiece._scipy import ndimage
+from apiece._arrays import Int
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
-from apiece.core.masks import Masks
+from apiece.core.masks import Masks, label_map_masks
 from apiece.errors import LossyFormatError
 from apiece.formats.contract import Holds, Record
 from apiece.ops.overlap import overlapping as overlapping_pairs
+from apiece.ops.parts import filled, largest_part
 
 _NAMED = 8  # instances named in a message
 
@@ -37,13 +37,7 @@ class _Check:
 
 
 def guarded(
-    records: Iterable[Record],
-    path: Path,
-    holds: Holds,
-    allow_lossy: bool,
-    lost: list[str],
-    *,
-    banded: bool = False,
+    records: Iterable[Record], path: Path, holds: Holds, allow_lossy: bool, lost: list[str], *, banded: bool = False
 ) -> Iterator[Record]:
     """Yield the records, each examined against ``holds``.
 
@@ -108,38 +102,14 @@ def overlapping(instances: Instances) -> Int:
 
 def _flatten(instances: Instances, rows: Int) -> Instances:
     """Give each contested pixel to the smallest of its masks; a mask left without a pixel stays, empty."""
-    values = np.arange(1, len(instances) + 1)
-    painted = Masks.from_label_map(order := instances.masks.to_label_map(values, np.int32, overlap="smallest"))
-    left = np.unique(order[order > 0]) - 1
-    where = np.full(len(instances), len(left))
-    where[left] = np.arange(len(left))
-    return _replace_masks(instances, Masks.concatenate([painted, Masks.empty(instances.size, 1)])[where])
+    values, painted = label_map_masks(instances.masks.to_label_map(dtype=np.int32, overlap="smallest"))
+    return _with_masks(instances, painted.merge(values - 1, len(instances)))
 
 
-def _replace_masks(instances: Instances, masks: Masks) -> Instances:
+def _with_masks(instances: Instances, masks: Masks) -> Instances:
     # a file's own area and box speak of the masks as they were
     kept = {k: v for k, v in instances.attributes.items() if k not in ("area", "bbox")}
     return instances.replace(masks=masks, attributes=kept)
-
-
-def _redrawn(draw: Callable[[Bool], Bool]) -> Callable[[Instances, Int], Instances]:
-    def repair(instances: Instances, rows: Int) -> Instances:
-        crops, corners = instances.masks[rows].to_crops()
-        drawn = Masks.from_crops([draw(crop) for crop in crops], corners, instances.size)
-        where = np.arange(len(instances))
-        where[rows] = len(instances) + np.arange(len(rows))
-        return _replace_masks(instances, Masks.concatenate([instances.masks, drawn])[where])
-
-    return repair
-
-
-def _largest_part(mask: Bool) -> Bool:
-    labels, _ = ndimage.label(mask)
-    return np.asarray(labels == np.bincount(labels[mask]).argmax())
-
-
-def _filled(mask: Bool) -> Bool:
-    return np.asarray(ndimage.binary_fill_holes(mask))
 
 
 def _wrong_ids(instances: Instances, holds: Holds) -> Int:
@@ -171,11 +141,12 @@ _CHECKS = (
     _Check(_beyond, "are more than fit on an image", _without, "more than fit on an image, the smallest left out"),
     _Check(
         lambda i, h: _NONE if h.parts else np.flatnonzero(i.masks.parts > 1),
-        "in several parts", _redrawn(_largest_part), "largest part kept, other parts lost",
+        "in several parts", lambda i, r: _with_masks(i, largest_part(i.masks, corners=False)),
+        "largest part kept, other parts lost",
     ),
     _Check(
         lambda i, h: _NONE if h.holes else np.flatnonzero(i.masks.holes > 0),
-        "with holes", _redrawn(_filled), "holes filled",
+        "with holes", lambda i, r: _with_masks(i, filled(i.masks)), "holes filled",
     ),
     _Check(
         lambda i, h: _all(i, not h.classes and len(i.classes) > 1),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from apiece.core.masks import Masks
+from apiece.core.set_operations import pairwise_union
 from apiece.errors import InvalidInstancesError
 
 VISIBLE = ("visible_seg", "visible_mask", "inmodal_seg", "i_segm")
@@ -74,8 +75,7 @@ def regions(rows: list[Any]) -> tuple[list[Any], list[dict[str, Any]]] | None:
 
 def united(visible: Masks, full: Masks) -> Masks:
     """Return the full masks with what is visible; refuse one that leaves out more than a rim of its visible mask."""
-    count = len(visible)
-    both = Masks.concatenate([full, visible]).merge(np.tile(np.arange(count), 2), count)
+    both = pairwise_union(full, visible)
     beyond = both.area - full.area
     wrong = np.flatnonzero(beyond > np.maximum(_RIM * visible.area, 4))
     if len(wrong):

@@ -12,18 +12,13 @@ import numpy as np
 from apiece._arrays import Array, Bool, Float, Int, UInt8
 from apiece._strict_json import kind_of
 from apiece.core.masks import Masks
+from apiece.core.runs import sums
 from apiece.errors import Option
 from apiece.formats._kit.checked_rows import Checker, number_of
 
 _SKIP = Option("on_bad", ..., flag="apiece convert --skip-bad")
 _KEY = "segmentation"
 POLYGON, PACKED, COUNTS = 0, 1, 2
-
-
-def _offsets(lengths: Any, count: int) -> Int:
-    offsets = np.zeros(count + 1, np.int64)
-    np.cumsum(np.fromiter(lengths, np.int64, count), out=offsets[1:])
-    return offsets
 
 
 def _numbers(lists: list[list[Any]], dtype: type, total: int) -> Array | None:
@@ -91,14 +86,14 @@ class Segments:
         texts = [c for c in counts if type(c) is str]
         lists = [c for c in counts if type(c) is list]
         text = _join(texts, rle_rows[packed], check)
-        count_offsets = _offsets(map(len, lists), len(lists))
+        count_offsets = sums([len(own) for own in lists])
         flat = _numbers(lists, np.int64, int(count_offsets[-1]))
         if flat is None:
             wrong = np.array([_numbers([c], np.int64, len(c)) is None for c in lists])
             reason = "RLE counts must be integers or a compressed string"
             check.stop(rle_rows[~packed][wrong].tolist(), _KEY, lambda i: reason)
         points, rings, parts = _polygons([given[i] for i in np.flatnonzero(~is_rle)], np.flatnonzero(~is_rle), check)
-        return cls(kind, place, text, _offsets(map(len, texts), len(texts)), flat, count_offsets, points, rings, parts)
+        return cls(kind, place, text, sums([len(own) for own in texts]), flat, count_offsets, points, rings, parts)
 
     @property
     def arrays(self) -> tuple[Any, ...]:
@@ -143,8 +138,8 @@ class Segments:
         rings = [ring for own in self._rings(rows) for ring in own]
         points = np.concatenate([np.zeros(0), *rings]).reshape(-1, 2)
         place = self.place[rows]
-        parts = np.append(0, np.cumsum(self.part_offsets[place + 1] - self.part_offsets[place]))
-        return points, _offsets((len(ring) // 2 for ring in rings), len(rings)), parts
+        parts = sums(self.part_offsets[place + 1] - self.part_offsets[place])
+        return points, sums([len(ring) // 2 for ring in rings]), parts
 
     def _rles(self, rows: Int, size: tuple[int, int]) -> list[dict[str, Any]]:
         shape, place = list(size), self.place[rows]
@@ -228,8 +223,8 @@ def _polygons(given: list[Any], rows: Int, check: Checker) -> tuple[Float, Int, 
     if set(map(type, parts)) - {list}:
         wrong = rows[np.array([set(map(type, v)) != {list} for v in given])]
         check.stop(wrong.tolist(), _KEY, lambda i: "polygons must be a list of lists [[x, y, x, y, ...], ...]")
-    part_offsets = _offsets(map(len, given), len(given))
-    rings = _offsets(map(len, parts), len(parts))
+    part_offsets = sums([len(own) for own in given])
+    rings = sums([len(own) for own in parts])
     lengths = np.diff(rings)
 
     def refuse(bad: Bool, reason: Callable[[int], str]) -> None:

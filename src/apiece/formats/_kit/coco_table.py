@@ -17,6 +17,7 @@ from apiece._strict_json import kind_of
 from apiece.core.boxes import to_xywh
 from apiece.core.image import ImageRef, Shape
 from apiece.core.masks import Masks
+from apiece.core.runs import offsets_of
 from apiece.errors import FormatError, Option
 from apiece.formats._kit.checked_rows import Checker, Row, number_of, sifted
 from apiece.formats._kit.checks import BadEntryError
@@ -311,8 +312,7 @@ def read_annotations(
         if constants:
             check.no_constants(rows)
         order = np.argsort(image, kind="stable")
-        offsets = np.zeros(len(images.ids) + 1, np.int64)
-        np.cumsum(np.bincount(image, minlength=len(images.ids)), out=offsets[1:])
+        offsets = offsets_of(image, len(images.ids))
         stated = (kept, crowd, area, bbox, scores, segments, extras)
         return Annotations(labels, ids, instance_ids, *stated, order, offsets, check.places, full, keys, sum(repeated))
 

@@ -15,6 +15,7 @@ import numpy as np
 from apiece._arrays import Float, Int
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
+from apiece.core.runs import sums
 from apiece.errors import FormatError, InvalidInstancesError, Message
 from apiece.formats._kit.border import Border
 from apiece.formats._kit.checks import BadEntryError, Size
@@ -190,7 +191,7 @@ def _boxes(pieces: list[Entry]) -> tuple[Int, Float]:
     """Return the entries with an outline that may reach beyond the image, and the box of each: x0, y0, x1, y1."""
     outlined = [i for i, piece in enumerate(pieces) if type(piece.shape) is list and piece.shape]
     rings = [[r for part in cast(list[Part], pieces[i].shape) for r in part] for i in outlined]
-    starts = np.cumsum([0] + [sum(map(len, own)) for own in rings])[:-1]
+    starts = sums([sum(map(len, own)) for own in rings])[:-1]
     points = np.concatenate([r for own in rings for r in own]) if rings else np.zeros((0, 2))
     ends = [ufunc.reduceat(points, starts) for ufunc in (np.minimum, np.maximum)] if rings else [points, points]
     others = {i: box for i, piece in enumerate(pieces) if (box := _box(piece.shape)) is not None}

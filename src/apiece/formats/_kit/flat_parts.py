@@ -10,6 +10,7 @@ import numpy as np
 from apiece._arrays import Bool, Float, Int
 from apiece.core.masks import Masks
 from apiece.core.runs import owners, sums
+from apiece.core.set_operations import pairwise_difference, replaced
 from apiece.formats._kit.checks import Size
 from apiece.formats._kit.shapes import Part
 
@@ -78,23 +79,6 @@ class FlatParts(NamedTuple):
                 Masks.from_rings(self.points[np.repeat(some, lengths)], sums(lengths[some]), owner, number, size)
                 for some, owner, number in ((~hole, np.arange(count), count), (hole, of, len(holed)))
             )
-            where = np.arange(count)
-            where[holed] = count + np.arange(len(holed))
-            drawn = Masks.concatenate([drawn, _without(drawn[holed], holes)])[where]
+            drawn = replaced(drawn, holed, pairwise_difference(drawn[holed], holes))
         each = np.diff(self.objects)
         return drawn if (each == 1).all() else drawn.merge(owners(self.objects), len(each))
-
-
-def _without(masks: Masks, holes: Masks) -> Masks:
-    """Return the pixels of each mask that its holes do not cover."""
-    count = len(masks)
-    both = Masks.concatenate([masks, holes]).merge(np.tile(np.arange(count), 2), count)
-    # holes lie wholly in the union, so that the union's ends and theirs, sorted, alternate between in and out
-    owner = np.concatenate([np.repeat(np.arange(count), np.diff(m.offsets)) for m in (both, both, holes, holes)])
-    x = np.concatenate([both.x, both.x, holes.x, holes.x])
-    y = np.concatenate([both.y0, both.y1, holes.y0, holes.y1])
-    order = np.lexsort((y, x, owner))
-    owner, x, y = owner[order][::2], x[order][::2], y[order]
-    full = y[1::2] > y[::2]
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(owner[full], minlength=count))])
-    return Masks(masks.size, x[full], y[::2][full], y[1::2][full], offsets)

@@ -13,6 +13,7 @@ import numpy as np
 from apiece._arrays import Float
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
+from apiece.core.runs import sums
 from apiece.errors import FormatError
 from apiece.formats._kit.border import Border
 from apiece.formats._kit.checks import BadEntryError, Size
@@ -95,7 +96,7 @@ class EntrySet(FileSet):
                     parts.append(len(rings))
         images, places, labels = np.array(rows, np.int64).reshape(-1, 3).T
         points = np.concatenate([np.zeros((0, 2)), *rings])
-        begin = np.cumsum([0, *map(len, rings)])
+        begin = sums([len(ring) for ring in rings])
         return Outlines(images, places, labels, points, begin, np.array(parts), np.array(holes, bool))
 
 

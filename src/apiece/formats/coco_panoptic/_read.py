@@ -17,6 +17,7 @@ from apiece._arrays import Array, Bool, Float, Int, Int32
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
+from apiece.core.runs import expand, offsets_of
 from apiece.errors import FormatError
 from apiece.formats._kit.checked_rows import Checker, Row, sifted
 from apiece.formats._kit.coco_table import (
@@ -85,7 +86,7 @@ def read_segments(document: Document, images: Images, categories: Mapping[Any, i
     rows, image, names = sifted(check, without_images(check, document, images), annotations, on_bad)
     counts = np.array([len(row["segments_info"]) for row in rows], np.int64)
     places = np.arange(len(rows)) if check.places is None else check.places
-    within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+    within = expand(np.zeros_like(counts), counts)
     segment_check = _SegmentChecker(document.path, np.repeat(places, counts), within)
     files = np.full(len(images.ids), "", np.dtypes.StringDType())
     files[image] = np.array(names, np.dtypes.StringDType())
@@ -122,10 +123,8 @@ def _segments(
         check.finite(extras)
         if constants:
             check.no_constants(rows)
-        offsets = np.zeros(len(files) + 1, np.int64)
-        np.cumsum(np.bincount(image, minlength=len(files)), out=offsets[1:])
         order = np.argsort(image, kind="stable")
-        return Segments(files, ids, labels, crowd, area, bbox, scores, extras, order, offsets)
+        return Segments(files, ids, labels, crowd, area, bbox, scores, extras, order, offsets_of(image, len(files)))
 
     rows = list(itertools.chain.from_iterable(row["segments_info"] for row in annotations))
     return sifted(check, rows, build, on_bad)

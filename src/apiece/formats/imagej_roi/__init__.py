@@ -280,8 +280,8 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
             raise LossyFormatError(path, f"{where}: the class names are longer than an archive can hold")
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.comment = comment
-            masks = _written(instances, path, where, {})
-            for name, data in zip(_names(len(instances), ref.shapes), itertools.chain(masks, _bytes(ref)), strict=True):
+            masks, others = _written(instances, path, where, {}), (shape.content[1] for shape in ref.shapes)
+            for name, data in zip(_names(len(instances), ref.shapes), itertools.chain(masks, others), strict=True):
                 info = zipfile.ZipInfo(name, _DAY)
                 info.compress_type = zipfile.ZIP_DEFLATED
                 archive.writestr(info, data)
@@ -298,10 +298,6 @@ def _names(count: int, shapes: Iterable[Shape]) -> list[str]:
     taken = set(kept)
     free = (name for k in itertools.count(1) if (name := f"{k:05d}.roi") not in taken)
     return [*itertools.islice(free, count), *kept]
-
-
-def _bytes(ref: ImageRef) -> Iterator[bytes]:
-    return (shape.content[1] for shape in ref.shapes)
 
 
 def _written(instances: Instances, path: Path, where: str, common: dict[str, Any]) -> Iterator[bytes]:

@@ -32,6 +32,7 @@ import numpy as np
 
 from apiece._arrays import Int
 from apiece.core.image import ImageRef
+from apiece.core.runs import offsets_of
 from apiece.errors import FormatError
 from apiece.formats._kit.checks import BadEntryError, skip_bad
 from apiece.formats._kit.entries import Entry
@@ -116,8 +117,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     refs, place = _refs(path, rows, images, on_bad)
     order = np.flatnonzero(usable & (place[image] >= 0))
     order = order[np.argsort(image[order], kind="stable")]
-    offsets = np.zeros(len(refs) + 1, np.int64)
-    np.cumsum(np.bincount(place[image[order]], minlength=len(refs)), out=offsets[1:])
+    offsets = offsets_of(place[image[order]], len(refs))
     spans = np.stack([np.array(rows.begin, np.int64), np.array(rows.end, np.int64)], 1)[order]
     lines = np.array(rows.line, np.int64)[order]
     runs = _Runs(rows.columns, label[order], spans, lines, offsets)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from apiece.core.masks import Masks
-from apiece.core.runs import Runs
+from apiece.core.runs import Runs, sums
 from apiece.core.topology import run_parts
 
 __all__ = ["holes_of"]
@@ -17,7 +17,7 @@ def holes_of(masks: Masks) -> Masks:
     boxes = masks.boxes * some[:, None]
     around = Masks.from_boxes(boxes, masks.size).runs
     inner = masks[np.flatnonzero(some)].runs
-    inside = inner._replace(offsets=np.append(0, np.cumsum(np.diff(masks.offsets) * some)))
+    inside = inner._replace(offsets=sums(np.diff(masks.offsets) * some))
     rest = around.without(inside, masks.size)
     part = run_parts(rest, masks.size, corners=True)[1]
     x0, y0, x1, y1 = boxes.astype(np.int64)[rest.owners].T

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece._arrays import Bool, Float, Int
+from apiece.core.runs import sums
 from apiece.errors import ConfigError
 from apiece.metrics._kit.match_ranked import Matches
 
@@ -162,7 +163,7 @@ def _best(score: Float, right: Bool, truths: int, price: Price | None) -> float 
     """The best threshold for predictions of descending score; None if nothing is right and F1 asks for something."""
     # how many to keep: a cut can only lie below the last of equal scores, or above all of them
     kept = np.concatenate([[0], 1 + np.flatnonzero(np.append(score[1:] < score[:-1], True))[: len(score)]])
-    found = np.concatenate([[0], np.cumsum(right)])[kept]
+    found = sums(right)[kept]
     if price is None:
         if not right.any():
             return None

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece._arrays import Array, Bool, Float, Int
+from apiece.core.classes import places
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.core.runs import Runs
+from apiece.core.runs import Runs, expand
 from apiece.errors import DataError, UnknownNameError
 from apiece.metrics._kit.overlaps import Grouped, Pairs, box_pairs, mask_pairs
 
@@ -234,7 +235,7 @@ class Batch:
 
 
 def _side(sets: Sequence[Instances], classes: tuple[str, ...], predicted: bool) -> Side:
-    counts = [len(s) for s in sets]
+    counts = np.array([len(s) for s in sets], np.int64)
     image = np.repeat(np.arange(len(sets)), counts)
     label = _joined([_labels(s, classes) for s in sets], np.int64)
     runs = Runs.concatenate([s.masks.runs for s in sets])
@@ -257,7 +258,7 @@ def _side(sets: Sequence[Instances], classes: tuple[str, ...], predicted: bool) 
         mask=order,
         sizes=np.array([s.size for s in sets], np.int64).reshape(-1, 2),
         image=image[order],
-        index=(np.arange(len(image)) - np.repeat(np.cumsum(counts) - counts, counts))[order],
+        index=expand(np.zeros(len(sets)), counts)[order],
         label=label[order],
         group=group[order],
         area=area[order],
@@ -280,9 +281,7 @@ def _labels(instances: Instances, classes: tuple[str, ...]) -> Int:
     """Labels as indices into ``classes``, joined by name."""
     if instances.classes == classes:
         return instances.labels
-    place = {name: i for i, name in enumerate(classes)}
-    table = np.array([place.get(name, -1) for name in instances.classes], np.int64)
-    label = table[instances.labels]
+    label = places(instances.classes, classes)[instances.labels]
     if (label < 0).any():
         raise UnknownNameError("class", instances.names[int(np.argmin(label))], classes)
     return label

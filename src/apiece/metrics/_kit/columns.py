@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from apiece.core.runs import sums
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -23,7 +25,7 @@ def joined(parts: Sequence[T], offsets: Sequence[str] = ()) -> T:
     for field in fields(parts[0]):
         columns = [getattr(part, field.name) for part in parts]
         if field.name in offsets:
-            made[field.name] = np.concatenate([[0], np.cumsum(np.concatenate([np.diff(c) for c in columns]))])
+            made[field.name] = sums(np.concatenate([np.diff(c) for c in columns]))
         elif isinstance(columns[0], np.ndarray):
             made[field.name] = np.concatenate(columns)
     return replace(parts[0], **made)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -18,7 +17,6 @@ GRID_STRIDES = (8, 16, 32, 64, 128)
 """Strides of the features that the grids are answered from."""
 
 _CELLS = (2, 4, 8)
-_LOG = logging.getLogger("apiece")
 
 
 @dataclass(frozen=True)

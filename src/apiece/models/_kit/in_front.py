@@ -9,6 +9,7 @@ import numpy as np
 from apiece._arrays import Float, Int
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
+from apiece.core.set_operations import pairwise_difference, pairwise_union, replaced
 from apiece.ops.overlap import overlapping
 
 _SAME = 0.5  # IoU from which on two masks are one object found twice
@@ -26,8 +27,8 @@ def with_full(found: Instances, full: Masks, logits_at: LogitsAt) -> Instances:
     What others hide is taken from the visible masks, see `visible_parts`; some may be empty then.
     """
     assert found.scores is not None
-    both = Masks.concatenate([found.masks, full]).merge(np.tile(np.arange(len(found)), 2), len(found))
-    return found.replace(masks=visible_parts(found.masks, found.scores, logits_at), full=both)
+    visible = visible_parts(found.masks, found.scores, logits_at)
+    return found.replace(masks=visible, full=pairwise_union(found.masks, full))
 
 
 def visible_parts(masks: Masks, scores: Float, logits_at: LogitsAt) -> Masks:
@@ -48,11 +49,7 @@ def visible_parts(masks: Masks, scores: Float, logits_at: LogitsAt) -> Masks:
     behind, front = behind[hides], front[hides]
     some, group = np.unique(behind, return_inverse=True)
     hiding = masks[front].merge(group, len(some))
-    both = Masks.concatenate([masks[some], hiding]).merge(np.tile(np.arange(len(some)), 2), len(some))
-    left = Masks.of_runs(masks.size, both.runs.without(hiding.runs, masks.size))
-    place = np.arange(len(masks))
-    place[some] = len(masks) + np.arange(len(some))
-    return Masks.concatenate([masks, left])[place]
+    return replaced(masks, some, pairwise_difference(masks[some], hiding))
 
 
 def _lead(masks: Masks, i: Int, j: Int, logits_at: LogitsAt) -> Float:

@@ -76,17 +76,13 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
         raise ModelFileError(
             path, f"is not read, as it is damaged or holds more than tensors ({reason}); save its state_dict alone"
         ) from error
-    while isinstance(content, dict) and (inner := next((k for k in _WRAPPERS if _is_dict(content.get(k))), "")):
+    while isinstance(content, dict) and (inner := next((k for k in _WRAPPERS if isinstance(content.get(k), dict)), "")):
         content = content[inner]
     if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
         raise ModelFileError(path, "holds no plain dictionary of tensors; save its state_dict alone")
     names = [str(name) for name in content]
     prefix = "module." if all(name.startswith("module.") for name in names) else ""  # of a model trained in parallel
     return {name.removeprefix(prefix): v.detach() for name, v in zip(names, content.values(), strict=True)}
-
-
-def _is_dict(value: object) -> bool:
-    return isinstance(value, dict)
 
 
 def parts_of(index: Path) -> list[str]:

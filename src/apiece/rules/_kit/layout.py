@@ -10,6 +10,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from apiece._arrays import Bool, Float, Int
+from apiece.core.classes import places
 from apiece.core.image import Image
 from apiece.draw import to_display
 from apiece.rules._kit.keys import (
@@ -100,8 +101,7 @@ class Layout:
 
     def parts(self, classes: tuple[str, ...]) -> Int:
         """Return the index in ``classes`` of each place's part; -1 for a class that is not among them."""
-        index = {name: k for k, name in enumerate(classes)}
-        return np.array([index.get(place.part, -1) for place in self.places], np.int64)
+        return places([place.part for place in self.places], classes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from apiece._arrays import Bool
+from apiece.core import classes as class_lists
 from apiece.core.instances import Instances
 from apiece.metrics import marks
 from apiece.ops.overlap import intersections
@@ -42,9 +43,7 @@ def in_classes(found: Instances, classes: tuple[str, ...]) -> Instances:
     """Return predictions with the classes of labels, without predictions of other classes."""
     if len(found.classes) == len(classes) == 1:
         return found.replace(classes=classes)
-    table = np.array([classes.index(name) if name in classes else -1 for name in found.classes], np.int64)
-    known = found[table[found.labels] >= 0]
-    return known.replace(labels=table[known.labels], classes=classes)
+    return class_lists.in_classes(found, classes)
 
 
 def in_classes_of(found: Instances, labels: Instances) -> Instances:
@@ -67,7 +66,7 @@ def compared(labels: Instances, found: Instances, score: float) -> Comparison:
     """
     if set(labels.classes) & set(found.classes):
         everywhere = tuple(dict.fromkeys([*labels.classes, *found.classes]))
-        labels, found = (_widened(one, everywhere) for one in (labels, found))
+        labels, found = (class_lists.in_classes(one, everywhere) for one in (labels, found))
     else:
         labels, found = (
             one.replace(labels=np.zeros(len(one), np.int64), classes=("object",)) for one in (labels, found)
@@ -80,8 +79,3 @@ def compared(labels: Instances, found: Instances, score: float) -> Comparison:
         told[row] = mark
     right = np.array([mark == "found" for mark in marks(labels, found)[1]], bool)
     return Comparison(of_labels, told, right)
-
-
-def _widened(one: Instances, classes: tuple[str, ...]) -> Instances:
-    table = np.array([classes.index(name) for name in one.classes], np.int64)
-    return one.replace(labels=table[one.labels], classes=classes)

@@ -12,8 +12,8 @@ from apiece._arrays import Bool
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.core.prompts import Prompts
+from apiece.core.set_operations import pairwise_difference, pairwise_union
 from apiece.errors import ConfigError, PromptError, UnknownNameError
-from apiece.ops.overlap import intersections
 from apiece.ops.parts import filled
 from apiece.serve.schema import Request
 from apiece.serve.studio.sheet import Delta, Put, Sheet
@@ -209,7 +209,7 @@ def _drawn(sheet: Sheet, edit: Draw) -> Delta:
         return Delta(put=(Put(sheet.next_key, _label(found, edit.label), drawn),))
     row = sheet.row(edit.key)
     mask, name = found.masks[row], found.names[row]
-    joined = Masks.concatenate([mask, drawn]).union() if edit.how == "add" else _without(mask, drawn)
+    joined = pairwise_union(mask, drawn) if edit.how == "add" else pairwise_difference(mask, drawn)
     if joined == mask:
         return Delta()
     return Delta(put=(Put(edit.key, name, joined),)) if joined.area[0] else Delta(remove=(edit.key,))
@@ -241,17 +241,6 @@ def _stroke(points: np.ndarray[tuple[int, ...], np.dtype[np.float64]], radius: f
         return Masks.empty(size, 1)
     near = cv2.distanceTransform(beside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= radius
     return Masks.from_crops([near], [low.tolist()], size)
-
-
-def _without(mask: Masks, part: Masks) -> Masks:
-    """Return a mask without what another covers."""
-    if not intersections(mask, part).nnz:
-        return mask
-    (crop,), corners = mask.to_crops()
-    x, y = corners[0].tolist()
-    h, w = crop.shape
-    hole = part.crop(x, y, x + w, y + h).to_dense()[0]
-    return Masks.from_crops([crop & ~hole], corners, mask.size)
 
 
 def _divided(sheet: Sheet, edit: Cut) -> Delta:

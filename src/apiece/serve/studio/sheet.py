@@ -14,6 +14,7 @@ from apiece._arrays import Array, Int
 from apiece.check import restated
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
+from apiece.core.set_operations import pairwise_union
 from apiece.errors import UnknownNameError
 
 __all__ = [
@@ -295,8 +296,7 @@ def _taken(base: Instances, rows: Int, masks: Masks, labels: Int, fresh: Int) ->
     full = None
     if base.full is not None:
         whole = Masks.concatenate([base.full, Masks.empty(base.size, 1)])[np.where(blank, len(base), rows)]
-        count = len(masks)
-        full = Masks.concatenate([masks, whole]).merge(np.tile(np.arange(count), 2), count)
+        full = pairwise_union(masks, whole)
     return Instances(
         masks,
         labels,

@@ -23,7 +23,7 @@ import numpy as np
 from apiece._arrays import Array, Int, UInt8
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.core.runs import CHUNK
+from apiece.core.runs import CHUNK, sums
 from apiece.serve.studio.large import Columns
 
 __all__ = ["decode_masks", "encode", "encode_columns"]
@@ -124,9 +124,9 @@ def decode_masks(data: bytes) -> tuple[dict[str, Any], Masks]:
         some = begin + k <= end
         values[some] |= (stream[begin[some] + k] & 127) << 7 * k
     count = len(header["keys"])
-    offsets = np.append(0, np.cumsum(values[:count]))
+    offsets = sums(values[:count])
     dx, dy, dn = values[count:].reshape(3, -1)
-    first = np.repeat(offsets[:-1], np.diff(offsets))
+    first = np.repeat(offsets[:-1], values[:count])
 
     def summed(steps: Int) -> Int:
         total = np.cumsum(steps)

@@ -10,6 +10,7 @@ import numpy as np
 from apiece._arrays import Bool, Float, Int
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
+from apiece.core.runs import sums
 from apiece.errors import DataError
 from apiece.track._kit.assignment import assigned
 from apiece.track._kit.motion import moved
@@ -82,7 +83,7 @@ class _Known:
     def __init__(self, settings: Settings, masks: Sequence[Masks]) -> None:
         self.settings, self.masks = settings, masks
         counts = np.array([len(each) for each in masks], np.int64)
-        self.start = np.concatenate([[0], np.cumsum(counts)])
+        self.start = sums(counts)
         self.count = int(self.start[-1])
         self.frame = np.repeat(np.arange(len(masks)), counts)
         self.area = np.concatenate([np.zeros(0), *(each.area for each in masks)])

@@ -260,3 +260,13 @@ def test_a_thin_object_is_held_at_one_of_its_pixels(drawn: str) -> None:
         grasps = plan_grasps(Instances(Masks.from_dense(mask[None]), [0], ("speck",)))
     x, y = grasps.to_dicts()[0]["grasp"]["place"]
     assert mask[int(y), int(x)]
+
+
+def test_a_length_of_nothing_needs_no_scale() -> None:
+    shape = bar(60, 60, 40, 10)
+    told = [plan(shape, gripper=Gripper(clearance=none)).to_dicts() for none in (0, "0", "0 px", "0 mm", "0.0 um")]
+    assert all(one == told[0] for one in told)
+    with pytest.raises(ConfigError, match="unknown unit of length 'kg'"):
+        Gripper(clearance="0 kg")
+    with pytest.raises(ConfigError, match="must be above 0"):
+        Gripper(cup="0 mm")

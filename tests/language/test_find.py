@@ -151,3 +151,24 @@ def test_an_inventory() -> None:
     told = {(r["subject"], r["relation"], r["object"]) for r in seen.relations}
     assert {(3, "in", 1), (5, "in", 4), (1, "touching", 3), (2, "left of", 4)} <= told
     assert seen.objects[4]["place"] == "middle right"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "index"),
+    [
+        ("the door in the middle", [2]),
+        ("objects in the centre of the picture", [2]),
+        ("windows not in the middle", [3, 5]),
+        ("the window in the middle door", [3]),
+        ("doors, windows and the traffic light", [0, 1, 2, 3, 4, 5]),
+        ("the leftmost door, the rightmost door.", [0, 2]),
+        ("the leftmost door; and the traffic light", [0, 4]),
+    ],
+)
+def test_places_in_the_middle_and_lists(sentence: str, index: list[int]) -> None:
+    assert find(DOORS, sentence).index.tolist() == index
+
+
+def test_a_list_names_the_word_that_is_not_understood() -> None:
+    with pytest.raises(PromptError, match=r"'dor' is not understood after 'door'. Did you mean 'door'"):
+        find(DOORS, "door, dor")

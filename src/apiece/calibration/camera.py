@@ -24,8 +24,8 @@ _VERSION = 1
 _LENGTH = re.compile(r"\s*([0-9.eE+-]+)\s*([A-Za-zµμ\"]+)\s*")
 
 
-def length(text: str) -> tuple[float, str]:
-    """Read a length with its unit.
+def length(text: str, *, zero: bool = False) -> tuple[float, str]:
+    """Read a length with its unit; it may be 0 with ``zero``.
 
     Raises
     ------
@@ -41,14 +41,15 @@ def length(text: str) -> tuple[float, str]:
     try:
         if match is None:
             raise ValueError
-        if not 0 < float(match[1]) < math.inf:
+        number = float(match[1])
+        if not 0 <= number < math.inf or (number == 0 and not zero):
             raise ConfigError("it must be above 0")
-        size = PixelSize(float(match[1]), float(match[1]), match[2])
+        unit = PixelSize(1.0, 1.0, match[2]).unit
     except ValueError:
         raise ConfigError(f"{text!r} is no length; write a number and a unit, such as '5 mm'") from None
     except ConfigError as error:
         raise ConfigError(f"{text!r} is no length: {error}") from None
-    return size.x, size.unit
+    return number, unit
 
 
 @dataclass(frozen=True)

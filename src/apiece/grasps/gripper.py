@@ -123,7 +123,7 @@ class Gripper:
         if value is None:
             return np.broadcast_to(np.asarray(otherwise, np.float64), (surface.count,)).copy()
         number, unit = _length(name, value)
-        if unit == "px":
+        if unit == "px" or number == 0:
             return np.full(surface.count, number)
         if surface.pixels_per_metre is None:
             raise ConfigError(_no_scale(Option(name, value)))
@@ -139,7 +139,7 @@ def _no_scale(what: Message | Option) -> Message:
 def _length(name: str, value: str | float) -> tuple[float, str]:
     match = _PIXELS.fullmatch(str(value))
     try:
-        number, unit = (float(match[1]), "px") if match else length(str(value))
+        number, unit = (float(match[1]), "px") if match else length(str(value), zero=True)
     except ConfigError as error:
         raise ConfigError(Option(name, value) + f": {error}") from None
     if not np.isfinite(number) or number < 0:

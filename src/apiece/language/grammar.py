@@ -2,13 +2,13 @@
 
 ::
 
-    question  := phrase { "and" phrase }
+    question  := phrase { ("and" | ",") phrase }
     phrase    := [ "all but" phrase | "all except" phrase ]
                  [ article ] { word } noun [ place ] { relation } [ ("but" | "except") phrase ]
     article   := the | a | an | any | all | every | each | number
     word      := colour | size | superlative | ordinal | side | "not" colour
     noun      := class | class in the plural | synonym | object(s) | thing(s) | one(s) | everything
-    place     := "from the" side | "on the" side | "at the" side
+    place     := "from the" side | "on the" side | "at the" side | "in the middle"
     relation  := [ "not" ] name phrase | [ "not" ] "between" phrase "and" phrase | comparative "than" phrase
 """
 
@@ -50,8 +50,10 @@ _SHADES = {"gray": "grey", "violet": "purple", "magenta": "pink", "turquoise": "
     name: name for name in COLOURS
 }
 _SIGNS = re.compile(r"(?<!\w)[-+\u2212]\d\w*|[<>=\u2264\u2265]+")  # -1st door, width > 5: no words
+_COMMA = re.compile(r"\s*[,;]\s*(and\b|or\b)?\s*", re.IGNORECASE)
 _NEAR = 0.77  # likeness from which an unknown word may be a known one misspelled; "der" is no "under"
 _LISTED = 20
+_PLACES: dict[str, str] = {**SIDES, **dict.fromkeys(("middle", "centre", "center"), "middle")}
 _SPOKEN = sorted(((name.split(), meant) for name, meant in RELATIONS.items()), key=lambda one: -len(one[0]))
 
 
@@ -62,7 +64,7 @@ class Test:
     Attributes
     ----------
     name : ``colour``, ``size``, ``half``, ``compared``, or a relation.
-    value : the colour, the size (1 or -1), the side, or what is compared and how.
+    value : the colour, the size (1 or -1), the side or ``middle``, or what is compared and how.
     others : the phrases that a relation is about.
     negated : whether it must not hold.
     """
@@ -131,6 +133,18 @@ def parse(sentence: str, nouns: Nouns) -> Phrase:
     signs = _SIGNS.search(sentence)
     if signs is not None:
         raise PromptError(f"{signs[0]!r} is not understood; {_english(nouns)}")
+    try:
+        return _parsed(sentence, nouns)
+    except PromptError as error:
+        # commas list objects where the sentence means nothing without them: not in "the large, red door"
+        listed = _COMMA.sub(" and ", sentence.strip(" ,.;!?"))
+        try:
+            return _parsed(listed, nouns)
+        except PromptError:
+            raise error from None
+
+
+def _parsed(sentence: str, nouns: Nouns) -> Phrase:
     words = [_SHADES.get(word, word) for word in tokens(sentence)]
     while words and words[0] in SKIPPED:
         del words[0]
@@ -339,9 +353,10 @@ class _Reader:
         return True
 
     def _side(self, tests: list[Test], negated: bool) -> bool:
-        """Read ``on the left`` (of the picture); ``on the left of the door`` is a relation."""
+        """Read ``on the left`` or ``in the middle`` (of the picture); ``on the left of the door`` is a relation."""
         for before in (("on", "the"), ("at", "the"), ("in", "the")):
-            if tuple(self.words[self.at : self.at + 2]) != before or self.peek(2) not in SIDES:
+            side = _PLACES.get(self.peek(2))
+            if tuple(self.words[self.at : self.at + 2]) != before or side is None:
                 continue
             after = 3 + (self.peek(3) in ("side", "half"))
             if self.peek(after) == "of" and self.peek(after + 1) in ("the", "a"):
@@ -350,7 +365,7 @@ class _Reader:
                 after += 3
             elif self.nouns.at(self.words, self.at + 3) is not None:
                 return False  # in the left door
-            tests.append(Test("half", SIDES[self.peek(2)], negated=negated))
+            tests.append(Test("half", side, negated=negated))
             self.at += after
             return True
         return False

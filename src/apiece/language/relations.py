@@ -83,8 +83,11 @@ class Relations:
         return area >= _LARGE * median if sign > 0 else area * _LARGE <= median
 
     def half(self, side: str) -> Bool:
-        """Return which objects lie in a half of the picture, by their centroid."""
+        """Return which objects lie in a half of the picture, or in the middle of nine parts, by their centroid."""
         height, width = self.found.size
+        if side == "middle":
+            thirds = [self.values(key) * 3 // most == 1 for key, most in (("x", width), ("y", height))]
+            return np.asarray(thirds[0] & thirds[1])
         key, most = ("x", width) if side in ("left", "right") else ("y", height)
         before = self.values(key) < most / 2
         return before if side in ("left", "top") else ~before

@@ -23,7 +23,7 @@ from apiece.formats import LabelSet
 
 __all__ = [
     "LEVELS", "ROOM", "Check", "Finding", "JoinedRows", "Kind", "Labelled", "Level", "Place", "Repair", "Rows",
-    "SetFacts", "Settings", "without_classes",
+    "SetFacts", "Settings",
 ]  # fmt: skip
 
 Level = Literal["error", "warning", "note"]
@@ -76,15 +76,6 @@ class Settings:
                 raise ConfigError(Option(name) + f" must be 0 or more, got {getattr(self, name)}")
 
 
-def without_classes(found: Sequence[str], labels: Sequence[str]) -> bool:
-    """Return whether predictions are of a model that knows no classes: of the one class ``object``, no label's.
-
-    >>> without_classes(("object",), ("nut", "bolt")), without_classes(("object",), ("object", "nut"))
-    (True, False)
-    """
-    return tuple(found) == ("object",) and "object" not in labels
-
-
 @dataclass(frozen=True, eq=False)
 class Labelled:
     """One image with its labels, as a family receives it."""
@@ -104,7 +95,7 @@ class Labelled:
     """Why `check` could not read the pixels: missing, unreadable, or of another size."""
     predicted: Instances | None = None
     """Predictions with scores, by a model that did not learn from this image: of the classes of the labels, or of the
-    one class ``object`` by a model that knows no classes (`without_classes`)."""
+    one class ``object`` by a model that knows no classes (`apiece.core.classes.without_classes`)."""
     stuff: tuple[str, ...] = ()
     """The classes that the labels name as stuff (COCO's ``isthing`` 0): regions, not objects."""
     data: Bool | None = None

@@ -51,7 +51,7 @@ class Judges:
 
     def _of_model(self, folder: str, sources: Mapping[str, OpenLabels]) -> Judge:
         """Return what a model finds, down to low scores; warn of splits that it learned from, if its folder tells."""
-        from apiece.check.contract import without_classes
+        from apiece.core.classes import without_classes
         from apiece.datasets import fingerprint
         from apiece.evaluation import LOWEST
         from apiece.predict import load

@@ -1,4 +1,4 @@
-"""Instances under another list of classes."""
+"""Lists of classes beside each other, and instances under another list."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from apiece._arrays import Int
 from apiece.core.instances import Instances
 
-__all__ = ["in_classes", "places", "relabelled"]
+__all__ = ["in_classes", "places", "relabelled", "without_classes"]
 
 
 def places(classes: Sequence[str], among: Sequence[str]) -> Int:
@@ -35,3 +35,12 @@ def in_classes(instances: Instances, classes: tuple[str, ...]) -> Instances:
     if instances.classes == classes:
         return instances
     return relabelled(instances, places(instances.classes, classes), classes)
+
+
+def without_classes(classes: Sequence[str], others: Sequence[str]) -> bool:
+    """Return whether one side knows no classes: it has the one class ``object``, which the other has not.
+
+    >>> without_classes(("object",), ("nut", "bolt")), without_classes(("object",), ("object", "nut"))
+    (True, False)
+    """
+    return tuple(classes) == ("object",) and "object" not in others

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from apiece import predict
+from apiece.core.classes import without_classes
 from apiece.core.instances import Instances
 from apiece.datasets.classes import Dropped
 from apiece.datasets.dataset import Dataset
@@ -20,8 +21,7 @@ def told_apart(truth: Dataset, classes: Sequence[str]) -> Dataset:
     It has no classes where the predictions have the one class ``object``, which the ground truth has not; otherwise it
     stays as it is.
     """
-    blind = tuple(classes) == ("object",) and "object" not in truth.classes
-    return Dataset(Dropped(truth.labels, ("classes",))) if blind else truth
+    return Dataset(Dropped(truth.labels, ("classes",))) if without_classes(classes, truth.classes) else truth
 
 
 def check_known(wanted: Instances, model: predict.Model, data: Path | str) -> None:

@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias, cast
 import numpy as np
 
 from apiece import formats, predict
+from apiece.core.classes import without_classes
 from apiece.core.conf import Conf, thresholds
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
@@ -97,7 +98,7 @@ def join(
     classes = source.classes
     blind = (judged := told_apart(truth, classes)) is not truth
     truth = judged
-    plain = _is_plain(truth, classes)
+    plain = without_classes(truth.classes, classes)
     whole = with_stuff(truth.labels)
     if set(source.classes) & (set(whole.classes) - set(truth.classes)):  # stuff beside the objects was predicted, too
         truth = Dataset(whole)
@@ -268,13 +269,13 @@ class _Modelled:
     def __init__(self, truth: Dataset, model: predict.Model, conf: Conf | None) -> None:
         self.truth, self._model = truth, model
         unknown = [name for name in truth.classes if name not in model.classes]
-        if len(unknown) == len(truth.classes) > 0 and not _is_plain(truth, model.classes):
+        if len(unknown) == len(truth.classes) > 0 and not without_classes(truth.classes, model.classes):
             raise DataError(
                 f"the model knows {', '.join(model.classes)}, the data has {', '.join(truth.classes)}: with no class "
                 "in common there is nothing to judge; apiece convert --classes renames classes"
             )
         words = f"the model knows no {', no '.join(unknown)}: it finds none of them"
-        self.notes: Sequence[str] = [words] if unknown and not _is_plain(truth, model.classes) else []
+        self.notes: Sequence[str] = [words] if unknown and not without_classes(truth.classes, model.classes) else []
         self.kinds: tuple[str, ...] = ("mask", "box")
         # numbers in the order of the data's classes, which may not be the model's
         self._conf = conf if conf is None or isinstance(conf, float | Mapping) else by_class(conf, truth.classes)
@@ -326,7 +327,7 @@ class _Filed:
 
 def _of_the_data(found: Instances, truth: Dataset) -> Instances:
     """What was found, refused where it has a class that the data has not."""
-    if _is_plain(truth, found.classes):
+    if without_classes(truth.classes, found.classes):
         return found.replace(labels=np.zeros_like(found.labels), classes=truth.classes)
     if found.classes != truth.classes:
         strange = next((name for name in found.names if name not in truth.classes), None)
@@ -339,11 +340,6 @@ def _of_the_data(found: Instances, truth: Dataset) -> Instances:
                 f"apiece convert --classes {strange}={same} gives it another name"
             )
     return found
-
-
-def _is_plain(truth: Dataset, classes: Sequence[str]) -> bool:
-    """Return whether the data tells no classes apart, as label maps, and predictions of these classes do."""
-    return truth.classes == ("object",) and "object" not in classes
 
 
 def _join(found: LabelSet, truth: Dataset, on_bad: OnBad) -> dict[str, int]:

@@ -18,8 +18,8 @@ from apiece._arrays import Int
 from apiece.check._engine.families import chosen
 from apiece.check._engine.open_labels import HasLabels, OpenLabels, source_of
 from apiece.check._engine.report import Predicted, Report, ranked
-from apiece.check.contract import ROOM, Check, Finding, Kind, Labelled, SetFacts, Settings, without_classes
-from apiece.core.classes import in_classes
+from apiece.check.contract import ROOM, Check, Finding, Kind, Labelled, SetFacts, Settings
+from apiece.core.classes import in_classes, without_classes
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, FormatError, ImageError, Option
 from apiece.formats import LabelSet, stuff_classes

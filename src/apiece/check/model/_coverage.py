@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from apiece._arrays import Array, Bool, Float, Int
-from apiece.check.contract import JoinedRows, Labelled, Place, Rows, Settings, without_classes
-from apiece.core.classes import places
+from apiece.check.contract import JoinedRows, Labelled, Place, Rows, Settings
+from apiece.core.classes import places, without_classes
 from apiece.core.masks import Masks
 from apiece.ops import nms
 from apiece.ops.overlap import intersections

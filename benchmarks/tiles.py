@@ -17,14 +17,12 @@ pixels (2 million on 131,072 x 131,072), of radius 6 to 45, some 360. It writes 
 does, each image in a process of its own. Seconds are CPU time, without the detector's. Objects are checked to be the
 detector's, one for one.
 
-    python benchmarks/tiles.py model [--model default] [--scenes 3] [--side 4096] [--seed 7] [--same-glance]
+    python benchmarks/tiles.py model [--model default] [--scenes 3] [--side 4096] [--seed 7]
 
 ``model`` predicts on drawn scenes whole and in tiles of 1024 pixels, with a model that takes pixels as they are: of the
 default model, and of any that resizes its images, the resizing is left out, since a whole scene would be shrunk to a
 sixth. Mask AP counts every detection down to a score of 0.05, counts are those at the model's threshold. Seconds are
-CPU time: of the network, of its decoder, and of all else (reading, preparing, joining). ``--same-glance`` gives the
-tiles the mean features of the whole scene, which the network of `swift` adds to its coarsest level (needs torch): what
-differs then is due to borders and joining.
+CPU time: of the network, of its decoder, and of all else (reading, preparing, joining).
 """
 
 from __future__ import annotations
@@ -340,23 +338,8 @@ def clocked(model: Model) -> Iterator[dict[str, float]]:
     spent["all"] = time.process_time() - begin
 
 
-class Glance:
-    """Keep the mean features that a network of `swift` sees, or give it those of the image before."""
-
-    def __init__(self, model: Model, used: bool) -> None:
-        self.given: Any = None
-        self.again = False
-        if used:
-            model.loaded.module.neck.glance.register_forward_pre_hook(self._seen)
-
-    def _seen(self, _: Any, given: Any) -> Any:
-        self.given = self.given if self.again else given
-        return self.given
-
-
 def against_whole(args: argparse.Namespace) -> None:
     model, pairs = taking_pixels_as_they_are(args.model), {"whole": [], "tiled": []}
-    glance = Glance(model, args.same_glance)
     count, spent = dict.fromkeys(pairs, 0), {name: Counter() for name in pairs}
     density = args.side * args.side / 4096**2
     few, many = int(600 * density), int(1200 * density)
@@ -365,7 +348,6 @@ def against_whole(args: argparse.Namespace) -> None:
         drawn = scenes(config, index)
         truth = drawn.visible.replace(labels=np.zeros(len(drawn.visible), np.int64), classes=model.classes)
         for name, found in pairs.items():
-            glance.again = name == "tiled"
             with clocked(model) as seconds:
                 if name == "whole":
                     seen = model.predict(drawn.image, conf=0.05)
@@ -398,7 +380,6 @@ def main() -> None:
     parser.add_argument("--model", default="default")
     parser.add_argument("--scenes", type=int, default=3)
     parser.add_argument("--halo", type=int)
-    parser.add_argument("--same-glance", action="store_true")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--side", type=int)
     parser.add_argument("--objects", type=int, default=4365)

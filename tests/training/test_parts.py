@@ -18,6 +18,8 @@ from apiece.training._data import Order, repeat_factors
 from apiece.training._report import grouped
 from apiece.training._schedule import Average, Clock, Plan, learning_rate, parameter_groups, step_seed
 from apiece.training.checkpoint import RunState, read_state, restore, write_state
+from apiece.training.config import TrainConfig
+from apiece.training.device import Hardware
 
 
 def test_progress_is_the_further_of_steps_and_time() -> None:
@@ -150,3 +152,9 @@ def test_a_damaged_state_is_refused(tmp_path: Path) -> None:
     _, tensors = read_state(path)
     with pytest.raises(ModelFileError, match="does not fit"):
         restore(path, tensors, nn.Linear(2, 2), average.module, optimizer)
+
+
+@pytest.mark.parametrize(("crop", "batch"), [(192, 8), (320, 8), (384, 5), (640, 2), (1024, 2)])
+def test_a_cpu_takes_fewer_large_crops_at_once(crop: int, batch: int) -> None:
+    hardware = Hardware.choose(TrainConfig(device="cpu"))
+    assert hardware.batch(crop) == batch

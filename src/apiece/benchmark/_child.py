@@ -74,31 +74,28 @@ def _gpu_peak() -> float | None:
 
 
 def _train(task: Mapping[str, Any]) -> dict[str, Any]:
-    from apiece.models import load, load_model
+    from apiece.models import load_model
     from apiece.training.config import TrainConfig
     from apiece.training.device import Hardware
     from apiece.training.trainer import fit
 
     config = TrainConfig.from_dict(task["config"])
-    architecture = load(config.model)
     goes_on = (config.folder / "last" / "state.safetensors").is_file()
     config = TrainConfig.from_dict({**config.to_dict(), "resume": goes_on, "overwrite": not goes_on})
     gauge = Memory()
     made = fit(config)
-    hardware, effective = Hardware.choose(config), config.with_defaults(architecture)
-    batch = (hardware.batch if effective.batch == "auto" else int(effective.batch or 1)) * (effective.accumulate or 1)
     rate = throughput(made.folder / "log.csv")
     return {
         "steps": made.steps,
         "best_step": made.best_step,
         "train_seconds": made.seconds,
-        "batch": batch,
-        "train_images_per_second": None if rate is None else rate * batch,
+        "batch": made.batch,
+        "train_images_per_second": None if rate is None else rate * made.batch,
         "val_mask_ap": made.metrics.get("mask_ap"),
         "train_memory_mb": gauge.peak,
         "train_gpu_memory_mb": _gpu_peak(),
         "imgsz": load_model(made.folder).input.imgsz,
-        "precision": hardware.precision,
+        "precision": Hardware.choose(config).precision,
     }
 
 

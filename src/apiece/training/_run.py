@@ -64,7 +64,7 @@ class Run:
         self.hardware = Hardware.choose(self.config)
         self._look(*(splits or splits_of(self.config)))
         self._build()
-        batch = self.hardware.batch if self.config.batch == "auto" else int(self.config.batch or 1)
+        batch = self.hardware.batch(self.found.crop) if self.config.batch == "auto" else int(self.config.batch or 1)
         self.state = RunState(micro=batch, config=self.config.to_dict(), fingerprint=self._fingerprint)
         if saved is not None:
             self._resume(*saved)

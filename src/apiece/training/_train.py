@@ -21,6 +21,7 @@ class TrainResult:
     metrics : of the best model on the validation images.
     best_step, steps : the step it is from, and steps taken in all.
     seconds : time used, with the time before a resume.
+    batch : crops that a step saw.
     held_back : whether the validation images were taken out of the training images, since the data have none.
     """
 
@@ -29,6 +30,7 @@ class TrainResult:
     best_step: int
     steps: int
     seconds: float
+    batch: int
     held_back: bool = False
 
 

@@ -155,8 +155,9 @@ class TrainConfig:
     """Side of the square training crops, in pixels after resizing, a multiple of 32. By default it follows from the
     sizes of the objects."""
     batch: int | Literal["auto"] | None = None
-    """Crops that go through the network at once; ``auto`` begins with 8 on a CPU and 32 on a GPU. The number is halved
-    when memory runs out, and a step still sees as many crops."""
+    """Crops that go through the network at once; ``auto`` begins with 32 on a GPU and 8 on a CPU, of crops above
+    320 pixels with fewer there, down to 2: in the same time more steps teach more. The number is halved when memory runs
+    out, and a step still sees as many crops."""
     accumulate: int | None = None
     """Batches whose gradients are summed up to one step."""
     lr: float | None = None

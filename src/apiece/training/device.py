@@ -22,13 +22,11 @@ class Hardware:
     ----------
     device : where the network is.
     precision : as Lightning spells it.
-    batch : crops at once, where ``batch`` is ``"auto"``.
     workers, start_method : data-loader processes, and how they are started.
     """
 
     device: torch.device
     precision: str
-    batch: int
     workers: int
     start_method: str | None
 
@@ -50,10 +48,16 @@ class Hardware:
         return cls(
             device,
             _precision(config.precision, device),
-            batch=8 if device.type == "cpu" else 32,
             workers=workers,
             start_method=("fork" if sys.platform == "linux" else "spawn") if workers else None,
         )
+
+    def batch(self, crop: int) -> int:
+        """Return how many crops of this side go through at once where ``batch`` is ``"auto"``.
+
+        A CPU gets as many pixels as 8 crops of 320 have, but 2 crops at least: large crops would leave too few steps.
+        """
+        return min(8, max(2, 8 * 320**2 // crop**2)) if self.device.type == "cpu" else 32
 
     @property
     def accelerator(self) -> str:

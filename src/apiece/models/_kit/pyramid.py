@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from apiece.models._kit.blocks import ConvNorm, norm_layer
 
+_AROUND = 21  # cells of the coarsest level, 672 pixels: a whole image at the usual size, and no training crop is larger
+
 
 class Pyramid(nn.Module):
-    """A feature pyramid (Lin et al., CVPR 2017) whose coarsest level also sees the whole image at a glance."""
+    """A feature pyramid (Lin et al., CVPR 2017) whose coarsest level also sees what is around at a glance."""
 
     def __init__(self, channels: Sequence[int], width: int, norm: str) -> None:
         super().__init__()
@@ -21,12 +24,30 @@ class Pyramid(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         levels = [lateral(f) for lateral, f in zip(self.lateral, features, strict=True)]
-        x = levels[-1] + self.glance(levels[-1].mean((2, 3), keepdim=True)).expand_as(levels[-1])
+        x = levels[-1] + self.glance(mean_around(levels[-1], _AROUND))
         out = [self.smooth[-1](x)]
         for k in range(len(levels) - 2, -1, -1):
             x = levels[k] + functional.interpolate(out[-1], size=levels[k].shape[-2:], mode="nearest")
             out.append(self.smooth[k](x))
         return out[::-1]
+
+
+def mean_around(x: Tensor, side: int) -> Tensor:
+    """Return the mean of ``x`` (B, C, H, W) over a square of ``side`` x ``side`` cells around each of its cells.
+
+    At a border the square is moved to lie inside; where ``x`` is shorter, it is cut. So a large image is seen as the
+    crops of training were (Chu et al., ECCV 2022, arXiv 2112.04491), and a tile nearly as the whole.
+    """
+    rows, columns = (_averages(length, side, x) for length in x.shape[-2:])
+    return rows @ x @ columns.T
+
+
+def _averages(length: int, side: int, like: Tensor) -> Tensor:
+    """Return (length, length): row i averages ``side`` (odd) entries around entry i."""
+    at, half = torch.arange(length, device=like.device).to(like.dtype), side // 2
+    away = (at - at.clamp(min=half).clamp(max=length - 1 - half)[:, None]).abs()
+    inside = (half + 1 - away).clamp(0, 1)  # comparisons of integers are not in every runtime
+    return inside / inside.sum(1, keepdim=True)
 
 
 class Tower(nn.Module):

@@ -1,0 +1,26 @@
+import torch
+
+from apiece.models._kit.pyramid import Pyramid, mean_around
+
+
+def test_a_small_map_has_one_mean() -> None:
+    x = torch.rand(2, 3, 4, 9)
+    assert torch.allclose(mean_around(x, 9), x.mean((2, 3), keepdim=True).expand_as(x))
+
+
+def test_squares_lie_around_a_cell_and_inside() -> None:
+    x = torch.rand(1, 2, 6, 7)
+    found = mean_around(x, 3)
+    for row, column, top, left in ((2, 3, 1, 2), (0, 0, 0, 0), (5, 6, 3, 4), (0, 4, 0, 3)):
+        square = x[:, :, top : top + 3, left : left + 3]
+        assert torch.allclose(found[:, :, row, column], square.mean((2, 3)))
+
+
+def test_a_tile_is_seen_as_in_the_whole_image() -> None:
+    torch.manual_seed(0)
+    neck = Pyramid((4, 4), 8, "batch").eval()
+    fine, coarse = torch.rand(1, 4, 120, 120), torch.rand(1, 4, 60, 60)
+    whole = neck([fine, coarse])
+    tile = neck([fine[:, :, 20:100, 20:100], coarse[:, :, 10:50, 10:50]])
+    assert torch.allclose(tile[1][:, :, 11:-11, 11:-11], whole[1][:, :, 21:-21, 21:-21], atol=1e-5)
+    assert torch.allclose(tile[0][:, :, 23:-23, 23:-23], whole[0][:, :, 43:-43, 43:-43], atol=1e-5)

@@ -46,13 +46,18 @@ def test_from_scratch_nothing_changes() -> None:
     assert not found.origin
 
 
-def test_own_weights_are_named_where_they_fit(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_weights_that_ship_with_apiece_are_taken_where_they_fit(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
-        start("mask_rcnn", None)
-        start("swift", None, size="s")
-        assert not caplog.records
-        start("swift", None)
-    assert "weights='default'" in caplog.text
+        for scratch in (start("mask_rcnn", None), start("swift", "none"), start("swift", None, backbone="resnet10t")):
+            assert not scratch.tensors
+        assert caplog.text.count("of another shape") == 1
+        assert not start("swift", None, size="s", dropout=0.0).tensors
+        assert caplog.text.count("of another shape") == 2
+        own = start("swift", None, size="m", amodal=True, learn=2)
+    assert own.tensors
+    assert (own.config.amodal, own.config.learn) == (True, 2)
+    assert own.origin == {"source": "default", "licence": "Apache-2.0"}
+    assert "weights='none'" in caplog.text
 
 
 def test_a_pretrained_encoder_sets_the_input(backbone: Path) -> None:

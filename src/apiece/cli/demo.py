@@ -42,7 +42,7 @@ def demo(
     Parameters
     ----------
     model
-        Architecture to train; it begins with the weights that ship with apiece if it can take them.
+        Architecture to train.
     max_time
         Time to train for.
     out
@@ -56,8 +56,6 @@ def demo(
     from apiece.evaluation.page import PAGE_METRICS, Seen, write_evaluation
     from apiece.formats import read
     from apiece.measurements import Table, measure_many
-    from apiece.models import DEFAULT
-    from apiece.models import load as architecture
     from apiece.predict import load, predict_to, resolve_device
     from apiece.training import train
 
@@ -67,12 +65,9 @@ def demo(
     data, run, results = out / "data", out / "model", out / "predictions"
     note("1/5 drawing scenes of small parts")
     write_dataset(data, train=_TRAIN, val=_VAL, config=SceneConfig(seed=seed, **_SCENES))
-    weights = DEFAULT if DEFAULT in (each.name for each in architecture(model).weights) else None
-    begins = f"with {weights} weights" if weights else "with random weights"
-    note(f"2/5 training {model}, which begins {begins}, for {max_time}")
+    note(f"2/5 training {model} for {max_time}")
     made = train(
-        data=data, model=model, weights=weights, out=run, max_time=max_time, imgsz=_SIDE, crop=_SIDE, seed=seed,
-        overwrite=overwrite,
+        data=data, model=model, out=run, max_time=max_time, imgsz=_SIDE, crop=_SIDE, seed=seed, overwrite=overwrite,
     )  # fmt: skip
     note("3/5 evaluating on scenes it has not seen")
     trained, truth = load(run), open_data(data)["val"]
@@ -87,7 +82,7 @@ def demo(
     note("5/5 writing the report")
     page = out / "report.html"
     facts = [
-        ("model", f"{model}, {made.steps:,} steps in {made.seconds / 60:.1f} minutes; it began {begins}"),
+        ("model", f"{model}, {made.steps:,} steps in {made.seconds / 60:.1f} minutes"),
         ("data", f"{_TRAIN} synthetic scenes to learn from, {len(truth)} others to be judged by"),
         ("seed", str(seed)),
         ("pixel size", _PIXEL_SIZE),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from apiece.models._engine.published import open_model, published_model, save_published
     from apiece.models._kit.arrays import as_array, images_of
     from apiece.models._kit.click_head import ClickHead, click_features
-    from apiece.models._kit.fill import dependent, fill
+    from apiece.models._kit.fill import dependent, fill, has_place
     from apiece.models._kit.shapes import shapes_only
     from apiece.models._kit.timm_backbone import backbone_checkpoint, is_backbone
     from apiece.models._kit.transformers_parts import checkpoint_model
@@ -66,6 +66,7 @@ __all__ = [
     "exported_model",
     "fill",
     "filled",
+    "has_place",
     "images_of",
     "is_backbone",
     "licence_of",
@@ -107,7 +108,7 @@ if not TYPE_CHECKING:
             "apiece.models._kit.timm_backbone": "backbone_checkpoint is_backbone",
             "apiece.models._kit.transformers_parts": "checkpoint_model",
             "apiece.models._kit.click_head": "ClickHead click_features",
-            "apiece.models._kit.fill": "dependent fill",
+            "apiece.models._kit.fill": "dependent fill has_place",
             "apiece.models._kit.weights": "OWN UNKNOWN_LICENCE licence_of open_checkpoint timm_name",
         },
     )

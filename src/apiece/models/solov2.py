@@ -212,5 +212,5 @@ ARCHITECTURE = Architecture(
     encode=encode,
     loss=loss,
     decode=decode,
-    defaults={"lr": 2e-3, "batch": 8, "weight_decay": 1e-2},
+    defaults={"lr": 2e-3, "weight_decay": 1e-2},
 )

@@ -342,7 +342,7 @@ ARCHITECTURE = Architecture(
     encode=encode,
     loss=loss,
     decode=decode,
-    defaults={"lr": 2e-3, "batch": 8, "weight_decay": 2e-2},
+    defaults={"lr": 2e-3, "weight_decay": 2e-2},
     weights=(
         Weights(
             "default",

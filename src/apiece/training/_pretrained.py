@@ -22,13 +22,14 @@ from apiece.models import (
     backbone_checkpoint,
     dependent,
     fill,
+    has_place,
     is_backbone,
     licence_of,
     open_checkpoint,
     timm_name,
 )
 from apiece.models.contract import ROOM, Architecture, Checkpoint, ModelInput
-from apiece.training.config import TrainConfig
+from apiece.training.config import NONE, TrainConfig
 
 log = logging.getLogger("apiece")
 
@@ -78,7 +79,7 @@ def room(most: int) -> int:
 
 
 def begin(config: TrainConfig, architecture: Architecture, settings: Any, most: int, dtype: np.dtype[Any]) -> Start:
-    """Open the weights that ``config`` names, if any.
+    """Open the weights that ``config`` names; by default those that ship with apiece, if they fit.
 
     Parameters
     ----------
@@ -93,11 +94,10 @@ def begin(config: TrainConfig, architecture: Architecture, settings: Any, most: 
         If the architecture cannot load such weights, settings contradict them, or they cannot be had or are damaged.
     """
     normalise = "range" if dtype == np.uint8 else "percentile"
-    spec, has_backbone = config.weights, {"backbone", "weights"} <= {f.name for f in fields(settings)}
-    if spec is None:
-        if not (config.resume or config.model_settings) and DEFAULT in (each.name for each in architecture.weights):
-            log.info("weights: random; those that ship with apiece learn faster, with " + Option("weights", DEFAULT))
-        plain = not has_backbone or settings.weights == "none"
+    has_backbone = {"backbone", "weights"} <= {f.name for f in fields(settings)}
+    spec = _shipped(config, architecture, settings) if config.weights is None else config.weights
+    if spec == NONE:
+        plain = not has_backbone or settings.weights == NONE
         return Start(settings) if plain else _encoder(settings, normalise)
     name = timm_name(spec)
     if name is not None:
@@ -127,6 +127,18 @@ def begin(config: TrainConfig, architecture: Architecture, settings: Any, most: 
     return Start(adopted, tensors, normalise, mean, std, _origin(found, licence_of(found, architecture)))
 
 
+def _shipped(config: TrainConfig, architecture: Architecture, settings: Any) -> str:
+    """Return the name of the weights that ship with apiece if they are this architecture's and of its shape."""
+    if DEFAULT not in (each.name for each in architecture.weights) or settings.weights != NONE:
+        return NONE
+    found = open_checkpoint(DEFAULT)
+    if not has_place(architecture, _as_asked(config, architecture, settings, found), found.tensors):
+        log.info("weights: random; those that ship with apiece are of another shape")
+        return NONE
+    log.info("weights: those that ship with apiece (random ones with " + Option("weights", NONE) + ")")
+    return DEFAULT
+
+
 def _encoder(settings: Any, normalise: str) -> Start:
     """Open pretrained weights for the encoder alone, which `build_backbone` puts there."""
     found = backbone_checkpoint(settings.backbone, settings.weights)
@@ -143,13 +155,17 @@ def _own(config: TrainConfig, architecture: Architecture, settings: Any, most: i
             f"{found.source} holds a model of {own['architecture']!r}, not of {config.model!r}; use "
             + Option("model", own["architecture"])
         )
-    before = typed_json.dataclass_from(architecture.config, own["config"], "config")
-    today = {f.name: getattr(settings, f.name) for f in fields(settings) if f.name in ("weights", "class_weights")}
-    today |= {"dropout": settings.dropout} if config.dropout is not None else {}
-    adopted = replace(_without_gaps(before), **today, **{k: getattr(settings, k) for k in config.model_settings})
-    adopted = _agreed(config, architecture, settings, adopted, most)
+    adopted = _agreed(config, architecture, settings, _as_asked(config, architecture, settings, found), most)
     spec = typed_json.dataclass_from(ModelInput, own["input"], "input")
     return Start(adopted, found.tensors, spec.normalise, spec.mean, spec.std, _origin(found, found.licence))
+
+
+def _as_asked(config: TrainConfig, architecture: Architecture, settings: Any, found: Checkpoint) -> Any:
+    """Return the settings of a model that apiece trained, with those that were given today."""
+    before = typed_json.dataclass_from(architecture.config, found.settings[OWN]["config"], "config")
+    today = {f.name: getattr(settings, f.name) for f in fields(settings) if f.name in ("weights", "class_weights")}
+    today |= {"dropout": settings.dropout} if config.dropout is not None else {}
+    return replace(_without_gaps(before), **{**today, **{k: getattr(settings, k) for k in config.model_settings}})
 
 
 def _without_gaps(settings: Any) -> Any:

@@ -19,6 +19,9 @@ from apiece.models.contract import Architecture
 
 __all__ = ["TrainConfig", "build_model_config", "cores", "parse_settings", "parse_time"]
 
+NONE = "none"
+"""For random weights, where others would be taken by default."""
+
 _SET = Option("model_settings", flag="--set")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -134,10 +137,11 @@ class TrainConfig:
     model: str = "swift"
     """Name of the architecture; ``apiece models`` lists them."""
     weights: str | None = None
-    """Pretrained weights to begin with, whose licence is shown: ``default``; ``imagenet``, ``timm`` or
-    ``timm:<model.tag>`` (encoder only); ``torchvision:<model>``; ``hf:org/name[@revision]``; a ``.safetensors`` or
-    ``.pth`` file, a folder in transformers' layout, or a model folder of apiece's own. ``apiece models NAME`` lists
-    what there is. By default training begins from scratch."""
+    """Pretrained weights to begin with, whose licence is shown: ``none`` (from scratch); ``default``; ``imagenet``,
+    ``timm`` or ``timm:<model.tag>`` (encoder only); ``torchvision:<model>``; ``hf:org/name[@revision]``; a
+    ``.safetensors`` or ``.pth`` file, a folder in transformers' layout, or a model folder of apiece's own.
+    ``apiece models NAME`` lists what there is. By default those that ship with apiece, which know objects in general,
+    if they are of the model's shape (`swift`), else none."""
     out: Path | None = None
     """Folder for the best model, the logs and the plots. By default ``runs/`` and the model's name."""
     epochs: float | None = None
@@ -155,9 +159,9 @@ class TrainConfig:
     """Side of the square training crops, in pixels after resizing, a multiple of 32. By default it follows from the
     sizes of the objects."""
     batch: int | Literal["auto"] | None = None
-    """Crops that go through the network at once; ``auto`` begins with 32 on a GPU and 8 on a CPU, of crops above
-    320 pixels with fewer there, down to 2: in the same time more steps teach more. The number is halved when memory runs
-    out, and a step still sees as many crops."""
+    """Crops that go through the network at once; ``auto`` begins with 8, and on a CPU with fewer of crops above 320
+    pixels, down to 2: in the same time more steps teach more. The number is halved when memory runs out, and a step
+    still sees as many crops."""
     accumulate: int | None = None
     """Batches whose gradients are summed up to one step."""
     lr: float | None = None
@@ -253,7 +257,7 @@ class TrainConfig:
             raise ConfigError(
                 "stuff is given twice, as " + Option("stuff", True) + " and in " + _SET + "; give it once"
             )
-        if self.weights is not None and "weights" in self.model_settings:
+        if self.weights not in (None, NONE) and "weights" in self.model_settings:
             raise ConfigError(
                 "weights are given twice, with " + Option("weights") + " and in " + _SET + "; give them once"
             )

@@ -55,9 +55,9 @@ class Hardware:
     def batch(self, crop: int) -> int:
         """Return how many crops of this side go through at once where ``batch`` is ``"auto"``.
 
-        A CPU gets as many pixels as 8 crops of 320 have, but 2 crops at least: large crops would leave too few steps.
+        A CPU gets no more pixels than 8 crops of 320 have, but 2 crops at least: large crops would leave too few steps.
         """
-        return min(8, max(2, 8 * 320**2 // crop**2)) if self.device.type == "cpu" else 32
+        return min(8, max(2, 8 * 320**2 // crop**2)) if self.device.type == "cpu" else 8
 
     @property
     def accelerator(self) -> str:

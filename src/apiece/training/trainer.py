@@ -50,9 +50,7 @@ def fit(config: TrainConfig, *, splits: tuple[Dataset, Dataset] | None = None) -
         report.plot()
     folder, state = run.config.folder, run.state
     numbers = dict(load_model(folder).metrics)
-    return TrainResult(
-        folder, numbers, state.best_step, state.step, run.clock.seconds, run.order.batch, run.held_back
-    )
+    return TrainResult(folder, numbers, state.best_step, state.step, run.clock.seconds, run.order.batch, run.held_back)
 
 
 def _train(trainer: lightning.Trainer, loop: lightning.LightningModule, loader: Any) -> None:

@@ -55,6 +55,17 @@ def dependent(architecture: Architecture, config: Any, input: ModelInput, classe
     )
 
 
+def has_place(architecture: Architecture, config: Any, tensors: Mapping[str, Tensor]) -> bool:
+    """Return whether a network for one class of colour images takes all ``tensors``, and lacks none but a branch."""
+    spec = ModelInput(3, mean=(0.0,) * 3, std=(1.0,) * 3)
+    with shapes_only():
+        own = {k: v.shape for k, v in architecture.build(config, spec, 1).state_dict().items()}
+    lacking = own.keys() - tensors.keys()
+    return all(own.get(k) == v.shape for k, v in tensors.items()) and (
+        lacking <= dependent(architecture, config, spec, 1).branches
+    )
+
+
 def fill(
     module: nn.Module, tensors: Mapping[str, Tensor], source: str, varying: Dependent = Dependent()
 ) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 python benchmarks/starts.py --data DATA/facades DATA/nuclei DATA/many/* --time 10m --out runs/starts
 
 Every training has one thread in a process of its own, and its time is processor time: other work on the machine takes
-nothing away. Validation mask AP is measured afterwards, over all validation images. What is finished is kept in the output folder: the same command goes on where it was stopped.
+nothing away. Validation mask AP is measured afterwards, over all validation images. What is finished is kept in the
+output folder: the same command goes on where it was stopped.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as PillowImage
 
 from apiece.core.image import Image
 from apiece.errors import DataError, ImageError
@@ -134,3 +135,20 @@ def test_a_video_is_sent_to_track(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_an_empty_name_is_not_the_folder_one_is_in() -> None:
     with pytest.raises(DataError, match="name of an image is empty"):
         find_sources(["a.png", ""])
+
+
+def test_images_of_pillow_are_images() -> None:
+    grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    colour = np.stack([grey, grey + 1, grey + 2, np.full_like(grey, 255)], 2)
+    turned = PillowImage.fromarray(grey)
+    turned.getexif()[0x0112] = 6
+    plain = PillowImage.fromarray(grey)
+    for given in (plain, [plain]):
+        (source,) = iter_sources(given)
+        assert (source.read().pixels[..., 0] == grey).all()
+    (source,) = iter_sources(PillowImage.fromarray(colour))
+    assert source.read().alpha == "unassociated"
+    (source,) = iter_sources(turned)
+    assert (source.read().pixels[..., 0] == np.rot90(grey, -1)).all()
+    with pytest.raises(DataError, match=r"mode 'P' are no colours; give image\.convert\('RGB'\)"):
+        list(iter_sources(plain.convert("P")))

@@ -8,8 +8,6 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, overload
 
-import numpy as np
-
 from apiece._arrays import Array
 from apiece.core.conf import Conf, thresholds
 from apiece.core.image import Image
@@ -21,7 +19,7 @@ from apiece.models.contract import DecodeOptions
 from apiece.predict.footage import footage
 from apiece.predict.pipeline import Computed, Pipeline
 from apiece.predict.runtime import runtime_of
-from apiece.predict.sources import Bad, OnBad, Source, Sources, iter_sources
+from apiece.predict.sources import ArrayLike, Bad, OnBad, Source, Sources, is_array, iter_sources
 
 if TYPE_CHECKING:
     from apiece.models import LoadedModel
@@ -33,7 +31,7 @@ _log = logging.getLogger("apiece")
 LOW = 0.2
 """Share of a threshold down to which a detection may continue a track."""
 
-One: TypeAlias = Image | Array | str | os.PathLike[str]
+One: TypeAlias = Image | Array | ArrayLike | str | os.PathLike[str]
 
 
 def load(model: str | os.PathLike[str] = "default", device: str = "auto") -> Model:
@@ -142,8 +140,8 @@ class Model:
 
         Parameters
         ----------
-        image : an `Image`, an array (height, width) or (height, width, channels), a path, or a sequence of these. For
-            folders, globs and more images than fit in memory there is `stream`.
+        image : an `Image`, an array (height, width) or (height, width, channels), an image of Pillow, a path, or a
+            sequence of these. For folders, globs and more images than fit in memory there is `stream`.
         conf : lowest score kept, 0 to 1, see `apiece.core.conf`; a mapping sets it for the classes it names (default:
             the model folder's).
         iou : overlap above which the lower-scoring of two instances of a class is a duplicate (default 0.5).
@@ -167,7 +165,7 @@ class Model:
         >>> found.masks.area, found.names, found.scores  # doctest: +SKIP
         """
         options = self.options(conf, iou, max_instances, edges)
-        if isinstance(image, str | os.PathLike | Image | np.ndarray):
+        if isinstance(image, str | os.PathLike | Image) or not isinstance(image, Iterable) or is_array(image):
             return self._pipeline.at(_source(image), [options])[0]
         return [self._pipeline.at(_source(item), [options])[0] for item in image]
 
@@ -371,6 +369,6 @@ def _warn(error: Bad) -> None:
 def _source(image: One) -> Source:
     if isinstance(image, str | os.PathLike):
         return Source(Path(image).name, Path(image))
-    if isinstance(image, Image | np.ndarray):
+    if isinstance(image, Image) or is_array(image):
         return next(iter_sources(image))
     raise DataError(f"cannot predict on {type(image).__name__}; give a path, an array or an Image")

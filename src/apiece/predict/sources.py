@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeGuard, cast
 
 import numpy as np
 
@@ -18,7 +18,19 @@ from apiece.core.image import Image
 from apiece.errors import DataError, ImageError, Message, Option
 from apiece.images import LARGE, MAX_PIXELS, VIDEO_SUFFIXES, is_image_folder, is_stream, read_image
 
-__all__ = ["IMAGE_SUFFIXES", "LARGE", "Bad", "OnBad", "Source", "Sources", "find_sources", "iter_sources", "unreadable"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "LARGE",
+    "ArrayLike",
+    "Bad",
+    "OnBad",
+    "Source",
+    "Sources",
+    "find_sources",
+    "is_array",
+    "iter_sources",
+    "unreadable",
+]
 
 _log = logging.getLogger("apiece")
 
@@ -65,7 +77,44 @@ class Source:
         return read_image(self.path, max_pixels=max_pixels, page=self.page)
 
 
-_One: TypeAlias = str | os.PathLike[str] | Image | Array | Source
+class ArrayLike(Protocol):
+    """What lends its pixels to NumPy, such as an image of Pillow."""
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        """How NumPy reads the pixels."""
+        ...
+
+
+def is_array(given: object) -> TypeGuard[ArrayLike]:
+    """Return whether NumPy takes an object for an array."""
+    return hasattr(given, "__array_interface__")
+
+
+def image_of(given: object) -> Image | None:
+    """Return the pixels of a Pillow image, or of another object that is an array to NumPy; None for what is none.
+
+    A Pillow image is turned as its EXIF says, as files are.
+
+    Raises
+    ------
+    DataError
+        if it is a Pillow image whose values are no grey levels or colours, such as indices into a palette.
+    """
+    if not is_array(given):
+        return None
+    mode = getattr(given, "mode", None)
+    if mode in _NO_PIXELS:
+        raise DataError(f"the values of a Pillow image of mode {mode!r} are no colours; give image.convert('RGB')")
+    if mode is not None and hasattr(given, "getexif"):
+        from PIL import ImageOps
+
+        given = ImageOps.exif_transpose(cast(Any, given))
+    return Image(np.asarray(given), alpha="unassociated" if mode in ("RGBA", "LA") else None)
+
+
+_NO_PIXELS = ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV", "RGBa", "La")
+_One: TypeAlias = str | os.PathLike[str] | Image | Array | ArrayLike | Source
 Sources: TypeAlias = _One | Iterable[_One]
 
 
@@ -115,12 +164,16 @@ def iter_sources(sources: Sources) -> Iterator[Source]:
         if is_stream(os.fspath(sources)):
             raise _moving(os.fspath(sources))
         yield from _named(Path(sources))
+    elif (image := image_of(sources)) is not None:
+        yield _given(image, 0)
     elif isinstance(sources, Iterable):
         for i, item in enumerate(sources):
             if isinstance(item, np.ndarray | Image):
                 yield _given(item, i)
             elif isinstance(item, Source | str | os.PathLike):
                 yield from iter_sources(item)
+            elif (image := image_of(item)) is not None:
+                yield _given(image, i)
             else:
                 raise DataError(f"item {i} of the sources is {type(item).__name__}; give paths, arrays or Images")
     else:

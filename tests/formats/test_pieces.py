@@ -10,12 +10,13 @@ import pytest
 import tifffile
 
 from apiece import Instances, Masks, formats
-from apiece.core.image import ImageRef
+from apiece.core.image import Image, ImageRef
 from apiece.datasets import summarise
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats import contract
 from apiece.formats._kit import label_bands
 from apiece.formats.ome_zarr import _levels
+from apiece.images import Pyramid
 from apiece.predict.tiles import Tiling
 
 SIZE = (1300, 1500)
@@ -75,8 +76,7 @@ def test_a_large_label_image_is_read_in_pieces(
     if name == "ome_zarr":
         pytest.importorskip("zarr")
     formats.write([(REF, objects())], tmp_path / path, name)
-    monkeypatch.setattr(label_bands, "LARGE", 1000)  # bands are cut into blocks of 600 columns
-    monkeypatch.setattr(label_bands, "WIDE", 600)
+    monkeypatch.setattr(label_bands, "WIDE", 600)  # bands are cut into blocks of two tiles
     labels = formats.read(tmp_path / path, name, on_bad=lambda error: None)
     pieces = list(contract.in_pieces(labels))
     assert len(pieces) == 3  # what ends in each band of 512 rows
@@ -88,6 +88,41 @@ def test_a_large_label_image_is_read_in_pieces(
     assert joined.ids[order].tolist() == whole.ids.tolist()
     assert joined.masks[order] == whole.masks
     assert summarise(labels).instances == len(whole)
+
+
+STORED = {
+    "tiles": {"tile": (256, 256), "compression": "zlib"},
+    "strips": {"rowsperstrip": 16, "compression": "zlib"},
+    "high strips": {"rowsperstrip": 600, "compression": "zlib"},
+    "plain": {},
+}
+
+
+@pytest.mark.parametrize("stored", STORED)
+@pytest.mark.usefixtures("banded")
+def test_blocks_are_of_whole_tiles_or_strips_and_of_one_size(
+    tmp_path: Path, stored: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = objects()
+    tifffile.imwrite(tmp_path / "a.tif", given.masks.to_label_map(given.ids, np.uint16), **STORED[stored])
+    monkeypatch.setattr(label_bands, "WIDE", 512)
+    tops, sizes = [], []
+    window = Pyramid.window
+
+    def watched(self: Pyramid, box: tuple[int, int, int, int], level: int = 0) -> Image:
+        tops.append(box[1])
+        sizes.append((box[3] - box[1]) * (box[2] - box[0]))
+        return window(self, box, level)
+
+    monkeypatch.setattr(Pyramid, "window", watched)
+    found = label_bands.read_in_bands(tmp_path / "a.tif", None)
+    assert found.ids.tolist() == given.ids.tolist()
+    assert found.masks == given.masks
+    assert sum(sizes) == SIZE[0] * SIZE[1]
+    most = {"high strips": 512 * SIZE[1]}.get(stored, 512 * 512)
+    assert max(sizes) <= most
+    tall = {"strips": 16, "tiles": 256}.get(stored, 1)
+    assert all(top % 512 % tall == 0 for top in tops)
 
 
 @pytest.mark.usefixtures("banded")

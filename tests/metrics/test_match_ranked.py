@@ -56,9 +56,9 @@ def test_greedy_is_the_loop(seed: int) -> None:
     ignored = crowd | (rng.random(t) < 0.3)
     levels = np.array([0.1, 0.5, 0.8, 1.0])
     views = np.stack([ignored, crowd])
-    found = greedy(pairs, views, crowd, levels, p)
     match = np.full((2, len(levels), p), -1)
-    match[found.view, found.level, pairs.predicted[found.pair]] = pairs.truth[found.pair]
+    for found in greedy(pairs, views, crowd, levels, p):
+        match[found.view, found.level, pairs.predicted[found.pair]] = pairs.truth[found.pair]
     for rows, view in zip(match, views, strict=True):
         for row, level in zip(rows, levels, strict=True):
             assert row.tolist() == looped(iou, view, crowd, level)

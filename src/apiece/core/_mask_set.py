@@ -12,7 +12,7 @@ import numpy.typing as npt
 from apiece._arrays import Bool, Float, Float32, Int, Int32
 from apiece.core import run_overlap, topology
 from apiece.core._arguments import Index, check_runs, checked_size, integers, resolve_index
-from apiece.core.runs import Keys, Runs, frozen, segment_sum
+from apiece.core.runs import Keys, Runs, frozen
 
 _DTYPES = (np.int32, np.int32, np.int32, np.int64)
 
@@ -129,10 +129,7 @@ class MaskSet:
     @cached_property
     def centroids(self) -> Float:
         """Mean x, y of each mask's pixels, whose centres lie at halves: float64 (N, 2); NaN for an empty mask."""
-        y0, y1 = self.y0.astype(np.int64), self.y1.astype(np.int64)
-        twice = np.stack(
-            [segment_sum((y1 - y0) * (2 * self.x + 1), self.offsets), segment_sum(y1 * y1 - y0 * y0, self.offsets)], 1
-        )
+        twice = np.stack([self.runs.summed(_twice_x), self.runs.summed(_twice_y)], 1)
         with np.errstate(invalid="ignore"):
             centre: Float = twice / (2.0 * self.area)[:, None]
         return frozen(centre)
@@ -171,3 +168,14 @@ class MaskSet:
         key = keys.pack(index, x, y)
         # index -1: no run begins before
         return np.asarray(key < np.append(ends, -1)[np.searchsorted(begins, key, "right") - 1])
+
+
+def _twice_x(runs: Runs) -> Int:
+    """Return twice the sum of x over the pixels of each run."""
+    return (runs.y1 - runs.y0).astype(np.int64) * (2 * runs.x.astype(np.int64) + 1)
+
+
+def _twice_y(runs: Runs) -> Int:
+    """Return twice the sum of y over the pixels of each run."""
+    y0, y1 = runs.y0.astype(np.int64), runs.y1.astype(np.int64)
+    return y1 * y1 - y0 * y0

@@ -8,7 +8,7 @@ masks at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -131,13 +131,19 @@ class Runs(NamedTuple):
     @property
     def area(self) -> Int:
         """Pixels of each mask: int64 (N,)."""
-        if len(self.x) <= CHUNK:
-            return segment_sum(self.y1 - self.y0, self.offsets)
-        area = np.zeros(self.number, np.int64)
+        return self.summed(lambda runs: runs.y1 - runs.y0)
+
+    def summed(self, values: Callable[[Runs], Array]) -> Int:
+        """Return the sum of ``values`` over each mask: int64 (N,).
+
+        ``values`` gives an integer for each run of some runs; it is asked for a few masks at a time.
+        """
+        total = np.zeros(self.number, np.int64)
         for lo, hi in chunks(np.diff(self.offsets)):
             some = slice(self.offsets[lo], self.offsets[hi])
-            area[lo:hi] = segment_sum(self.y1[some] - self.y0[some], self.offsets[lo : hi + 1] - self.offsets[lo])
-        return area
+            own = Runs(self.x[some], self.y0[some], self.y1[some], self.offsets[lo : hi + 1] - self.offsets[lo])
+            total[lo:hi] = segment_sum(values(own), own.offsets)
+        return total
 
     @property
     def boxes(self) -> Int:

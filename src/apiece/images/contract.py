@@ -94,6 +94,7 @@ class Pyramid:
     pixels : from ``(level, box)`` to the pixels of a window, (height, width, channels).
     pixel_size : of level 0, if the file states one.
     alpha : as in `Image`.
+    tile : (height, width) of what is stored, and so decoded, as one in level 0; (1, 1) if that is nothing to mind.
 
     Examples
     --------
@@ -110,6 +111,7 @@ class Pyramid:
     pixels: Callable[[int, Box], Array]
     pixel_size: PixelSize | None = None
     alpha: Literal["unassociated", "associated"] | None = None
+    tile: tuple[int, int] = (1, 1)
 
     @property
     def size(self) -> tuple[int, int]:

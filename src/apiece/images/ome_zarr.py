@@ -129,7 +129,9 @@ def _read(path: Path, page: int | None, max_pixels: int) -> Decoded:
 def _pyramid(path: Path, page: int | None) -> Iterator[Pyramid | None]:
     plane = _plane(path, page)
     dtype = np.dtype(plane.arrays[0].dtype).newbyteorder("=")
-    yield Pyramid(path, plane.sizes, plane.channels, dtype, plane.pixels, plane.pixel_size)
+    stored = dict(zip(plane.axes, plane.arrays[0].chunks, strict=True))
+    tile = (int(stored["y"]), int(stored["x"]))
+    yield Pyramid(path, plane.sizes, plane.channels, dtype, plane.pixels, plane.pixel_size, tile=tile)
 
 
 READER = ImageReader("OME-Zarr", lambda head: False, _image_size, _read, pyramid=_pyramid, folder=_is_zarr)

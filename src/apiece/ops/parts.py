@@ -68,23 +68,26 @@ def _enclosed(masks: Masks) -> Masks:
     first = np.ones(len(x), bool)  # of its column
     np.not_equal(x[1:], x[:-1], out=first[1:])
     first[offsets[:-1][np.diff(offsets) > 0]] = True
-    heads, gap = np.flatnonzero(first), np.flatnonzero(~first)
+    heads = np.flatnonzero(first)
     top, bottom = y0[heads], y1[np.append(heads[1:], len(x))[: len(heads)] - 1]
     owner = np.searchsorted(offsets, heads, "right") - 1
-    gaps = Runs(x[gap], y1[gap - 1], y0[gap], np.searchsorted(gap, offsets))
-    is_open = np.zeros(len(gap), bool)
+    gap = np.flatnonzero(~first)
+    begin, which = np.searchsorted(gap, offsets), np.searchsorted(gap, heads)
+    del gap
+    gaps = Runs(x[~first], y1[:-1][~first[1:]], y0[~first], begin)
     del first
-    for lo in range(0, len(gap), _RUNS):
+    is_open = np.zeros(len(gaps.x), bool)
+    for lo in range(0, len(is_open), _RUNS):
         some = slice(lo, lo + _RUNS)
-        column = np.searchsorted(heads, gap[some], "right") - 1
+        column = np.searchsorted(which, np.arange(len(is_open))[some], "right") - 1
         for step in (-1, 1):
             beside = np.clip(column + step, 0, len(heads) - 1)
             is_open[some] |= (owner[beside] != owner[column]) | (x[heads[beside]] != gaps.x[some] + step)
             is_open[some] |= (gaps.y0[some] - 1 < top[beside]) | (gaps.y1[some] + 1 > bottom[beside])
-    del gap
     _, part = run_parts(gaps, masks.size, corners=True)
-    closed = (np.bincount(part, is_open) == 0)[part]
-    return Masks.of_runs(masks.size, gaps.kept(closed))
+    reaches = np.zeros(len(gaps.x), bool)  # of each part; there are no more than runs
+    reaches[part[is_open]] = True
+    return Masks.of_runs(masks.size, gaps.kept(~reaches[part]))
 
 
 def filled(masks: Masks) -> Masks:

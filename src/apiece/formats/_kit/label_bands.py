@@ -20,7 +20,7 @@ from apiece.formats._kit.label_images import decoding, note_text
 from apiece.formats._kit.label_sets import LabelImageSet
 from apiece.formats._kit.said import numbered
 from apiece.formats.contract import BAND, Record, comes_in_bands
-from apiece.images import LARGE, Tag, image_size, open_pyramid
+from apiece.images import Tag, image_size, open_pyramid
 from apiece.ops.row_bands import RowBands
 
 WIDE = 16 * BAND
@@ -104,6 +104,7 @@ def read_in_bands(path: Path, page: int | None) -> Instances:
         parts.append(masks)
     ids, group = np.unique(np.concatenate(values), return_inverse=True)
     whole = Masks.concatenate(parts)
+    del parts, masks
     return Instances(whole if len(ids) == len(whole) else whole.merge(group, len(ids)), ids=ids)
 
 
@@ -140,19 +141,25 @@ def pieces_in_bands(path: Path, page: int | None) -> Iterator[Instances]:
 def blocks(path: Path, page: int | None) -> Iterator[tuple[int, Int, Masks]]:
     """Yield the first row of each block of an image, the values that occur there, and where they lie on the image.
 
-    A block is a band of rows, in which each tile is decoded once; in images of more than 32,768 columns a part of it.
+    A block is a part of a band of rows, about as many pixels in any image. Each stored tile or strip is decoded once,
+    but for those taller than a band.
     """
     with decoding(path), open_pyramid(path, page=page) as pyramid:
         height, width = pyramid.size
         if pyramid.channels != 1 or pyramid.dtype.kind not in "bui":
             kind = f"{pyramid.channels} channels of {pyramid.dtype}"
             raise FormatError(path, f"holds {kind}; a label image has one, of integers")
-        columns = width if width * BAND <= LARGE // 4 else WIDE
-        for y, x in itertools.product(range(0, height, BAND), range(0, width, columns)):
-            band = pyramid.window((x, y, min(x + columns, width), min(y + BAND, height))).pixels[..., 0]
-            if band.dtype.kind != "b" and (band.min() < 0 or int(band.max()) >= 2**63):
+        tall, wide = pyramid.tile
+        columns = min(-(-WIDE // wide) * wide, width)
+        rows = BAND if columns <= WIDE else max(BAND * WIDE // columns // tall * tall, min(tall, BAND))
+        tops = (y for top in range(0, height, BAND) for y in range(top, min(top + BAND, height), rows))
+        for y, x in itertools.product(tops, range(0, width, columns)):
+            bottom = min(y + rows, y - y % BAND + BAND, height)
+            block = pyramid.window((x, y, min(x + columns, width), bottom)).pixels[..., 0]
+            if block.dtype.kind != "b" and (block.min() < 0 or int(block.max()) >= 2**63):
                 raise FormatError(path, "holds a value below 0 or beyond 63 bits; objects count from 1")
-            own, masks = label_map_masks(band)
+            own, masks = label_map_masks(block)
+            del block  # the next one needs its room
             yield y, own.astype(np.int64), masks.shift(x, y, pyramid.size)
 
 

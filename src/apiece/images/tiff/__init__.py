@@ -246,8 +246,10 @@ def _pyramid(path: Path, page: int | None) -> Iterator[Pyramid | None]:
             return found.astype(found.dtype.newbyteorder("="), copy=False)
 
         size = tiff_meta.pixel_size(tif, plane.series)
-        probe = pixels(0, (0, 0, 1, 1))
-        yield Pyramid(path, tuple(one.size for one in levels), probe.shape[2], probe.dtype, pixels, size, plane.alpha)
+        probe, key = pixels(0, (0, 0, 1, 1)), plane.key
+        tile = (1, 1) if key.is_memmappable else (int(key.chunks[0]), int(key.chunks[1]))
+        sizes = tuple(one.size for one in levels)
+        yield Pyramid(path, sizes, probe.shape[2], probe.dtype, pixels, size, plane.alpha, tile)
 
 
 def _window(plane: _Plane, tif: tifffile.TiffFile, path: Path, box: Box) -> Array:
@@ -264,7 +266,8 @@ def _window(plane: _Plane, tif: tifffile.TiffFile, path: Path, box: Box) -> Arra
                 raise ImageError(path, f"is damaged: page {number} of its series is not in the file")
             _check_segments(page, key, int(tif.filehandle.size), path)
             parts.append(page_window(as_page(page), box))
-    return np.concatenate([part if part.ndim == 3 else part[:, :, None] for part in parts], axis=2)
+    parts = [part if part.ndim == 3 else part[:, :, None] for part in parts]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
 
 
 def _check_levels(levels: list[_Plane], path: Path) -> None:

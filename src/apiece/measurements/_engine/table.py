@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from apiece.measurements._engine.table_files import write_parquet, write_xlsx
 
 _PERCENTILES = (5, 25, 50, 75, 95)
 _SHOWN = 20
+_ROWS = 4096  # that are texts at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,15 +143,21 @@ class Table:
 
     def to_csv(self, path: Path | str) -> None:
         """Write a CSV file, atomically: UTF-8, one header line (see `header`), numbers in full, NaN an empty cell."""
-        _write(Path(path), self.csv_text())
+        with atomic(Path(path)) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            self._write_csv(file)
 
     def csv_text(self) -> str:
         """Return the text that `to_csv` writes."""
         out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(self.header())
-        writer.writerows(zip(*(_cells(column) for column in self.columns.values()), strict=True))
+        self._write_csv(out)
         return out.getvalue()
+
+    def _write_csv(self, file: TextIO) -> None:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(self.header())
+        for row in range(0, len(self), _ROWS):
+            some = (_cells(column[row : row + _ROWS]) for column in self.columns.values())
+            writer.writerows(zip(*some, strict=True))
 
     def to_xlsx(self, path: Path | str) -> None:
         """Write an Excel workbook of one sheet, atomically: columns as in `to_csv`, texts as texts, NaN an empty cell.

@@ -59,21 +59,20 @@ def tally(batch: Batch, pairs: Pairs, kept: Bool, spared: Bool | None = None) ->
     single = ~truth.crowd
     (low, high), shape = np.array(list(AREA_RANGES.values())).T[..., None], (len(AREA_RANGES), len(predicted))
     ignored = truth.crowd | (truth.area < low) | (truth.area > high)
-    found = greedy(pairs, ignored, truth.crowd, IOU_THRESHOLDS, len(predicted))
-    row, bit = pairs.predicted[found.pair], 1 << found.level
-    counts = ~ignored[found.view, pairs.truth[found.pair]]
-    # a prediction has one match at each threshold: its bits add up
-    matched, right = (
-        np.bincount(found.view * shape[1] + row, weight, shape[0] * shape[1]).astype(np.uint16).reshape(shape)
-        for weight in (bit, bit * counts)
-    )
+    matched, right = np.zeros((2, shape[0] * shape[1]), np.uint16)
+    first = np.full(len(predicted), -1, np.int64)
+    for found in greedy(pairs, ignored, truth.crowd, IOU_THRESHOLDS, len(predicted)):
+        at, bit = found.view * shape[1] + pairs.predicted[found.pair], (1 << found.level).astype(np.uint16)
+        # a prediction has one match at each threshold: its bits add up
+        np.add.at(matched, at, bit)
+        np.add.at(right, at, bit * ~ignored[found.view, pairs.truth[found.pair]])
+        plain = found.pair[(found.view == 0) & (found.level == 0)]
+        first[pairs.predicted[plain]] = plain
+    matched, right = matched.reshape(shape), right.reshape(shape)
     outside = (predicted.area < low) | (predicted.area > high)
     if spared is not None:
         outside |= spared
     wrong = np.where(outside, np.uint16(0), ~matched & _EVERY)
-    first = np.full(len(predicted), -1, np.int64)
-    plain = (found.view == 0) & (found.level == 0)
-    first[row[plain]] = found.pair[plain]
     columns = (predicted.label, predicted.image + batch.first, predicted.rank)
     label, image, rank = (column[kept].astype(np.int32) for column in columns)
     truth_label, truth_image = (column[single].astype(np.int32) for column in (truth.label, truth.image + batch.first))

@@ -12,6 +12,7 @@ deferred acceptance (Gale and Shapley 1962), a few rounds of array operations in
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -49,8 +50,10 @@ class Found(NamedTuple):
     pair: Int
 
 
-def greedy(pairs: Pairs, ignored: Bool, crowd: Bool, thresholds: Float, predictions: int) -> Found:
-    """Match by COCO's rule, exactly as ``COCOeval.evaluateImg`` loops, in every view and at every threshold at once.
+def greedy(pairs: Pairs, ignored: Bool, crowd: Bool, thresholds: Float, predictions: int) -> Iterator[Found]:
+    """Match by COCO's rule, exactly as ``COCOeval.evaluateImg`` loops, in every view and at every threshold.
+
+    Yields the matches of some views and thresholds after those of others, as all together take much memory.
 
     In order of score, each prediction takes the truth of highest IoU among those with IoU of at least the threshold
     that are not taken yet; truth that counts goes before truth that is ignored; of equal IoU the later truth wins; a
@@ -65,13 +68,11 @@ def greedy(pairs: Pairs, ignored: Bool, crowd: Bool, thresholds: Float, predicti
         raise ConfigError(f"IoU thresholds must lie above 0, got {floor.min()}")
     near = np.flatnonzero(pairs.iou >= floor.min(initial=1.0))
     near = near[np.lexsort((-pairs.truth[near], -pairs.iou[near], pairs.predicted[near]))]
-    found = [Found(*np.zeros((3, 0), np.int64))]
     # a matching knows nothing of the others: of many pairs a few are made at a time
     for begin, end in chunks(np.full(len(ignored), len(near) * len(floor)), _WISHES):
         for low, high in chunks(np.full(len(floor), len(near) * (end - begin)), _WISHES):
             some = _matchings(pairs, near, ignored[begin:end], crowd, floor[low:high], predictions)
-            found.append(Found(some.view + begin, some.level + low, some.pair))
-    return Found(*map(np.concatenate, zip(*found, strict=True)))
+            yield Found(some.view + begin, some.level + low, some.pair)
 
 
 def _matchings(pairs: Pairs, near: Int, ignored: Bool, crowd: Bool, floor: Float, predictions: int) -> Found:
@@ -126,9 +127,9 @@ def _next_wish(wish: Int, proposer: Int) -> Int:
 
 def matched(pairs: Pairs, crowd: Bool, thresholds: Float, predictions: int) -> Int:
     """Match `greedy`, crowds ignored: int64 (T, predictions), row of the truth each is matched to, or -1."""
-    found = greedy(pairs, crowd[None], crowd, thresholds, predictions)
     out = np.full((len(thresholds), predictions), -1, np.int64)
-    out[found.level, pairs.predicted[found.pair]] = pairs.truth[found.pair]
+    for found in greedy(pairs, crowd[None], crowd, thresholds, predictions):
+        out[found.level, pairs.predicted[found.pair]] = pairs.truth[found.pair]
     return out
 
 

@@ -99,3 +99,13 @@ def test_low_scores_of_a_file_are_left_out(labels: Path, capsys: pytest.CaptureF
     words = ("find", "all doors", labels.parent / "scored.json", "--json", "--conf", 0.5)
     (answer,) = json.loads(run(capsys, *words)[1])["answers"]
     assert [o["id"] for o in answer["objects"]] == [7, 9]
+
+
+def test_a_photo_on_which_nothing_is_sure_says_how_to_see_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_image(tmp_path / "a.png", np.full((64, 64, 3), 120, np.uint8))
+    for more, told in (((), True), (("--conf", 0.9), False)):
+        words = ("predict", tmp_path / "a.png", "--out", tmp_path / str(told), *more)
+        code, said, err = run(capsys, *words)
+        assert (code, "0 instances on 1 image" in said, "--conf 0.1" in err) == (0, True, told)

@@ -132,6 +132,8 @@ def predict(
         return
     title = f"{summary.instances:,} instances on {summary.images:,} image{'s' * (summary.images != 1)}"
     print_table(title, ("class", "instances"), list(summary.per_class.items()))
+    if summary.images and not summary.instances and conf is None:
+        note("no object reaches the threshold of its class; --conf 0.1 shows what is less sure")
     for path in summary.files:
         note(f"wrote {path}")
     if "coco" in save and len(sources) == 1 and Path(sources[0]).is_dir():

@@ -155,7 +155,9 @@ def test_from_the_librarys_folder_to_other_classes_and_channels(
 def test_training_begins_from_the_librarys_folder(written: tuple[str, Path]) -> None:
     name, path = written
     model = architecture(name)
-    start = begin(TrainConfig(model=name, weights=str(path)), model, model.config(), 10, torch.zeros(1).numpy().dtype)
+    start = begin(
+        TrainConfig(model=name, weights=str(path)), model, model.config(), 1, 10, torch.zeros(1).numpy().dtype
+    )
     spec = start.input(3, None)
     assert spec.mean == (0.485, 0.456, 0.406)
     first, second = start.build(model, spec, 2).state_dict(), start.tensors
@@ -172,7 +174,7 @@ def test_more_objects_than_the_weights_have_room_for(written: tuple[str, Path]) 
     if not model.slots:
         pytest.skip("nothing bounds the number of objects")
     config = TrainConfig(model=name, weights=str(path))
-    start = begin(config, model, model.config(), 60, torch.zeros(1).numpy().dtype)
+    start = begin(config, model, model.config(), 1, 60, torch.zeros(1).numpy().dtype)
     assert getattr(start.config, model.slots) == 96
     module = start.build(model, start.input(3, None), 2)
     with torch.inference_mode():

@@ -201,7 +201,7 @@ def test_training_begins_from_the_fetched_folder_without_its_gaps(folder: Path, 
     architecture = models.load("detr_mask")
     for spec in (str(folder), str(tmp_path / "m")):
         config = TrainConfig(model="detr_mask", weights=spec)
-        start = begin(config, architecture, architecture.config(), 5, np.dtype(np.uint8))
+        start = begin(config, architecture, architecture.config(), 1, 5, np.dtype(np.uint8))
         assert start.config.unnamed == 0
         assert start.origin["licence"] == "apache-2.0"
         start.build(architecture, start.input(3, None), 2)
@@ -256,7 +256,7 @@ def test_all_296_tensors_fit_and_coffee_is_espresso() -> None:
 @pytest.mark.parametrize(("name", "settings"), [("swift", SwiftConfig(size="s")), ("mask_rcnn", MaskRCNNConfig())])
 def test_models_begin_with_it(name: str, settings: Any, channels: int) -> None:
     architecture = models.load(name)
-    start = begin(TrainConfig(model=name, weights="imagenet"), architecture, settings, 5, np.dtype(np.uint8))
+    start = begin(TrainConfig(model=name, weights="imagenet"), architecture, settings, 1, 5, np.dtype(np.uint8))
     assert start.config.backbone == imagenet.ENCODER
     assert start.origin == {"source": "imagenet", "licence": open_checkpoint("imagenet").licence}
     spec = start.input(channels, None)

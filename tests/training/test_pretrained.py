@@ -27,7 +27,7 @@ IMAGENET = (0.485, 0.456, 0.406)
 def start(model: str, spec: str | None, most: int = 10, dtype: Any = np.uint8, **settings: Any) -> Start:
     architecture: Architecture = models.load(model)
     config = TrainConfig(model=model, weights=spec, model_settings=settings)
-    return begin(config, architecture, build_model_config(architecture, model, settings), most, np.dtype(dtype))
+    return begin(config, architecture, build_model_config(architecture, model, settings), 2, most, np.dtype(dtype))
 
 
 @pytest.fixture(scope="module")

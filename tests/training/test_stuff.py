@@ -108,6 +108,14 @@ def test_panoptic_labels_from_the_command_line(panoptic: Path, tmp_path: Path) -
     assert 0 <= said["pq_stuff"] <= 1
 
 
+def test_stuff_is_learned_from_the_weights_that_ship_with_apiece(panoptic: Path, tmp_path: Path) -> None:
+    settings = {**TINY, "model_settings": {}, "balance": "loss", "stuff": True}
+    made = train(data=panoptic, out=tmp_path / "run", **settings)
+    config = json.loads((made.folder / "model.json").read_text())
+    assert config["config"]["stuff"] == [0, 2]
+    assert config["provenance"]["weights"]["source"] == "default"
+
+
 def test_cityscapes_keeps_stuff_beside_its_objects(cityscapes: Path, tmp_path: Path) -> None:
     data = open_data(cityscapes)
     names = {split: stuff_classes(with_stuff(part.labels)) for split, part in data.items()}

@@ -78,12 +78,15 @@ def room(most: int) -> int:
     return 32 * math.ceil(1.25 * most / 32)
 
 
-def begin(config: TrainConfig, architecture: Architecture, settings: Any, most: int, dtype: np.dtype[Any]) -> Start:
+def begin(
+    config: TrainConfig, architecture: Architecture, settings: Any, classes: int, most: int, dtype: np.dtype[Any]
+) -> Start:
     """Open the weights that ``config`` names; by default those that ship with apiece, if they fit.
 
     Parameters
     ----------
     settings : the architecture's settings so far.
+    classes : how many there are.
     most : most objects in one image.
     dtype : of the images' pixels. Weights learned from photos take 8-bit values over 255; deeper images, whose values
         seldom reach their type's largest, are scaled by percentiles to the same range first.
@@ -95,7 +98,7 @@ def begin(config: TrainConfig, architecture: Architecture, settings: Any, most: 
     """
     normalise = "range" if dtype == np.uint8 else "percentile"
     has_backbone = {"backbone", "weights"} <= {f.name for f in fields(settings)}
-    spec = _shipped(config, architecture, settings) if config.weights is None else config.weights
+    spec = _shipped(config, architecture, settings, classes) if config.weights is None else config.weights
     if spec == NONE:
         plain = not has_backbone or settings.weights == NONE
         return Start(settings) if plain else _encoder(settings, normalise)
@@ -127,12 +130,12 @@ def begin(config: TrainConfig, architecture: Architecture, settings: Any, most: 
     return Start(adopted, tensors, normalise, mean, std, _origin(found, licence_of(found, architecture)))
 
 
-def _shipped(config: TrainConfig, architecture: Architecture, settings: Any) -> str:
+def _shipped(config: TrainConfig, architecture: Architecture, settings: Any, classes: int) -> str:
     """Return the name of the weights that ship with apiece if they are this architecture's and of its shape."""
     if DEFAULT not in (each.name for each in architecture.weights) or settings.weights != NONE:
         return NONE
     found = open_checkpoint(DEFAULT)
-    if not has_place(architecture, _as_asked(config, architecture, settings, found), found.tensors):
+    if not has_place(architecture, _as_asked(config, architecture, settings, found), classes, found.tensors):
         log.info("weights: random; those that ship with apiece are of another shape")
         return NONE
     log.info("weights: those that ship with apiece (random ones with " + Option("weights", NONE) + ")")
@@ -164,6 +167,7 @@ def _as_asked(config: TrainConfig, architecture: Architecture, settings: Any, fo
     """Return the settings of a model that apiece trained, with those that were given today."""
     before = typed_json.dataclass_from(architecture.config, found.settings[OWN]["config"], "config")
     today = {f.name: getattr(settings, f.name) for f in fields(settings) if f.name in ("weights", "class_weights")}
+    today |= {"stuff": settings.stuff} if config.stuff else {}
     today |= {"dropout": settings.dropout} if config.dropout is not None else {}
     return replace(_without_gaps(before), **{**today, **{k: getattr(settings, k) for k in config.model_settings}})
 

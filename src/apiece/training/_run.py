@@ -84,7 +84,9 @@ class Run:
         self._fingerprint = fingerprint(training)
         self._counts = class_counts(training.labels).toarray() if config.balance != "none" else None
         settings = _model_config(config, self.architecture, self._counts, self.found.most, stuff)
-        self.start = begin(config, self.architecture, settings, self.found.most, training[0][0].pixels.dtype)
+        self.start = begin(
+            config, self.architecture, settings, len(training.classes), self.found.most, training[0][0].pixels.dtype
+        )
         self.spec = replace(self.start.input(self.found.channels, self.found.imgsz), learned=self.found.scale)
         check_channels(validation, self.spec.channels)
         self._store = Store(training, self.spec, config.cache * 1e9)

@@ -30,15 +30,20 @@ class Dependent:
     branches: frozenset[str] = frozenset()  # on a branch that the settings add, such as for whole objects or stuff
 
 
+def _shapes(architecture: Architecture, config: Any, channels: int, classes: int) -> dict[str, torch.Size]:
+    """Build the network, without memory and whatever it begins with, and return its tensors' shapes by name."""
+    plain = {f.name: f.default for f in dataclasses.fields(config) if f.name in ("weights", "class_weights")}
+    spec = ModelInput(channels, mean=(0.0,) * channels, std=(1.0,) * channels)
+    with shapes_only():
+        module = architecture.build(dataclasses.replace(config, **plain), spec, classes)
+        return {k: v.shape for k, v in module.state_dict().items()}
+
+
 def dependent(architecture: Architecture, config: Any, input: ModelInput, classes: int) -> Dependent:
     """Find the names of `Dependent` by building the network a few times, without memory."""
-    plain = {f.name: f.default for f in dataclasses.fields(config) if f.name in ("weights", "class_weights")}
-    config = dataclasses.replace(config, **plain)
 
     def shapes(channels: int, count: int, config: Any = config) -> dict[str, torch.Size]:
-        spec = ModelInput(channels, mean=(0.0,) * channels, std=(1.0,) * channels)
-        with shapes_only():
-            return {k: v.shape for k, v in architecture.build(config, spec, count).state_dict().items()}
+        return _shapes(architecture, config, channels, count)
 
     here = shapes(input.channels, classes)
 
@@ -55,15 +60,13 @@ def dependent(architecture: Architecture, config: Any, input: ModelInput, classe
     )
 
 
-def has_place(architecture: Architecture, config: Any, tensors: Mapping[str, Tensor]) -> bool:
-    """Return whether a network for one class of colour images takes all ``tensors``, and lacks none but a branch."""
-    spec = ModelInput(3, mean=(0.0,) * 3, std=(1.0,) * 3)
-    with shapes_only():
-        own = {k: v.shape for k, v in architecture.build(config, spec, 1).state_dict().items()}
-    lacking = own.keys() - tensors.keys()
-    return all(own.get(k) == v.shape for k, v in tensors.items()) and (
-        lacking <= dependent(architecture, config, spec, 1).branches
-    )
+def has_place(architecture: Architecture, config: Any, classes: int, tensors: Mapping[str, Tensor]) -> bool:
+    """Return whether a network for colour images takes all ``tensors`` but those that depend on the classes, and lacks
+    none but a branch."""
+    own = _shapes(architecture, config, 3, classes)
+    names = dependent(architecture, config, ModelInput(3, mean=(0.0,) * 3, std=(1.0,) * 3), classes)
+    fits = all(k in own and (own[k] == v.shape or k in names.classes) for k, v in tensors.items())
+    return fits and own.keys() - tensors.keys() <= names.branches
 
 
 def fill(

@@ -2,6 +2,7 @@
 
 python benchmarks/measure.py [runs] [scikit-image's runs]      # needs: pip install 'apiece[benchmark]'
 python benchmarks/measure.py accuracy                            # errors of both on rendered shapes
+python benchmarks/measure.py bound                               # the least error that pixels allow, on the same shapes
 python benchmarks/measure.py intervals [seed]                    # how many 95% intervals hold the true value
 python benchmarks/measure.py edges [model] [scenes]              # the same of what a model finds, from its soft edges
 
@@ -87,23 +88,38 @@ def differences(ours: Table, theirs: dict[str, np.ndarray]) -> None:
 
 
 SHAPES = ("disc", "ellipse", "rectangle", "fibre", "ring")
+RENDERED = [("disc", 2 * r, 2 * r) for r in (5, 10, 20, 50, 100)]
+RENDERED += [("rectangle", 40, 10), ("rectangle", 25, 20), ("fibre", 60, 3), ("fibre", 60, 6), ("ring", 60, 8)]
 
 
 def drawn(kind: str, long: float, wide: float, rng: np.random.Generator, turned: float | None = None) -> np.ndarray:
     """Draw a shape at an angle, else at random, and a place below a pixel: pixels with their centre inside."""
+    return placed(kind, long, wide, rng, turned)[0]
+
+
+def placed(
+    kind: str, long: float, wide: float, rng: np.random.Generator, turned: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a drawn shape, and where it is: x, y, angle, length and width."""
     side = int(np.hypot(long, wide) + 12)
     y, x = np.mgrid[:side, :side] + 0.5
     (cx, cy), turn = side / 2 + rng.uniform(-0.5, 0.5, 2), rng.uniform(0, np.pi)
-    turn = turn if turned is None else np.radians(turned)
+    form = np.array((cx, cy, turn if turned is None else np.radians(turned), long, wide))
+    return inside(kind, x, y, form), form
+
+
+def inside(kind: str, x: np.ndarray, y: np.ndarray, form: np.ndarray) -> np.ndarray:
+    """Return whether places lie in shapes."""
+    cx, cy, turn, long, wide = form
     u, v = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn), (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)
-    inside: np.ndarray = {
-        "disc": np.hypot(u, v) <= long / 2,
-        "ellipse": np.hypot(u / long, v / wide) <= 0.5,
-        "rectangle": (abs(u) <= long / 2) & (abs(v) <= wide / 2),
-        "fibre": np.hypot(np.maximum(abs(u) - (long - wide) / 2, 0), v) <= wide / 2,
-        "ring": abs(np.hypot(u, v) - (long - wide) / 2) <= wide / 2,
-    }[kind]
-    return inside
+    held: np.ndarray = {
+        "disc": lambda: np.hypot(u, v) <= long / 2,
+        "ellipse": lambda: np.hypot(u / long, v / wide) <= 0.5,
+        "rectangle": lambda: (abs(u) <= long / 2) & (abs(v) <= wide / 2),
+        "fibre": lambda: np.hypot(np.maximum(abs(u) - (long - wide) / 2, 0), v) <= wide / 2,
+        "ring": lambda: abs(np.hypot(u, v) - (long - wide) / 2) <= wide / 2,
+    }[kind]()
+    return held
 
 
 def truth(kind: str, long: float, wide: float) -> dict[str, float]:
@@ -117,7 +133,7 @@ def truth(kind: str, long: float, wide: float) -> dict[str, float]:
     }[kind]
     least = long if kind == "ring" else wide
     return {
-        "area": area, "ellipse_area": area, "equivalent_diameter": np.sqrt(4 / np.pi * area),
+        "area": area, "fitted_area": area, "equivalent_diameter": np.sqrt(4 / np.pi * area),
         "feret_max": np.hypot(long, wide) if kind == "rectangle" else long, "feret_min": least,
         "rect_length": long, "rect_width": least, "thickness_mean": wide,
         "skeleton_length": np.pi * (long - wide) if kind == "ring" else long,
@@ -128,7 +144,7 @@ def intervals(count: int = 400) -> None:
     """Print how many 95% intervals hold the true value: shapes of random size, angle and place, then on a plane."""
     rng = np.random.default_rng(int(sys.argv[2]) if len(sys.argv) > 2 else 0)
     size = (140, 140)
-    names = ("area", "equivalent_diameter", "ellipse_area", "feret_max", "feret_min", "rect_length", "rect_width")
+    names = ("area", "equivalent_diameter", "fitted_area", "feret_max", "feret_min", "rect_length", "rect_width")
     print(f"{'held by 95% intervals, %':26}" + " ".join(f"{name:>20}" for name in names))
     both: dict[str, list[np.ndarray]] = {"all, pixels": [], "all, scale known to 0.5%": []}
     for kind in SHAPES:
@@ -227,12 +243,10 @@ def edges() -> None:
 
 def accuracy(count: int = 60) -> None:
     """Print the mean error in pixels of both, on shapes of known size."""
-    shapes = [("disc", 2 * r, 2 * r) for r in (5, 10, 20, 50, 100)]
-    shapes += [("rectangle", 40, 10), ("rectangle", 25, 20), ("fibre", 60, 3), ("fibre", 60, 6), ("ring", 60, 8)]
-    columns = ("area", "ellipse_area", "feret_max", "rect_length", "rect_angle", "thickness_mean", "skeleton_length")
-    words = {"area": "area %", "ellipse_area": "ellipse_area %", "rect_angle": "rect_angle deg"}
+    columns = ("area", "fitted_area", "feret_max", "rect_length", "rect_angle", "thickness_mean", "skeleton_length")
+    words = {"area": "area %", "fitted_area": "fitted_area %", "rect_angle": "rect_angle deg"}
     print(f"{'mean error, ours / scikit-image':32}" + " ".join(f"{words.get(name, name):>16}" for name in columns))
-    for kind, long, wide in shapes:
+    for kind, long, wide in RENDERED:
         rng = np.random.default_rng(0)
         turns = rng.uniform(0, 180, count)
         masks = [np.pad(drawn(kind, long, wide, rng, turn), 1) for turn in turns.tolist()]
@@ -262,9 +276,56 @@ def accuracy(count: int = 60) -> None:
         print(f"{kind:12} {long:4} {wide:4}           " + " ".join(cells), flush=True)
 
 
+def bound(count: int = 60) -> None:
+    """Print the mean error of the median of all forms that have the same pixels, of a kind that is known.
+
+    If sizes, angles and places are equally likely, no method has a smaller one.
+    """
+    columns = ("area", "feret_max", "rect_length", "rect_angle")
+    print(f"{'least mean error':24}" + " ".join(f"{name:>12}" for name in ("area %", *columns[1:3], "rect_angle deg")))
+    for kind, long, wide in RENDERED:
+        rng = np.random.default_rng(0)
+        turns, off = rng.uniform(0, 180, count), []
+        shapes = [placed(kind, long, wide, rng, turn) for turn in turns.tolist()]
+        for mask, form in shapes:
+            open_ = alike(kind, mask, form)
+            sizes, true = truth(kind, *open_[3:]), truth(kind, long, wide)
+            each = [np.median(sizes[name]) - true[name] for name in columns[:3]]
+            off.append([*each, np.degrees(np.median(open_[2]) - form[2])])
+        mean = np.abs(off).mean(0) * np.array([100 / truth(kind, long, wide)["area"], 1, 1, 1])
+        print(f"{kind:12} {long:4} {wide:4}  " + " ".join(f"{v:12.3f}" for v in mean), flush=True)
+
+
+def alike(kind: str, mask: np.ndarray, form: np.ndarray, chains: int = 40, steps: int = 1500) -> np.ndarray:
+    """Return forms of a kind that have the same pixels as this one, all equally likely: (5, many).
+
+    Chains step by differences of others (ter Braak, 2006), and stay where a pixel would change sides.
+    """
+    rng = np.random.default_rng(1)
+    near = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3))) != cv2.erode(mask.astype(np.uint8), np.ones((3, 3)))
+    y, x = np.nonzero(near)
+    free = {"disc": (1, 1, 0, 1, 0), "ring": (1, 1, 0, 1, 1)}.get(kind, (1, 1, 1 / form[3], 1, 1))
+    scale, chain, kept = np.array(free)[:, None], np.repeat(form[:, None], chains, 1), []
+
+    def step(which: np.ndarray, by: np.ndarray) -> None:
+        new = chain[:, which] + by
+        stays = (inside(kind, x + 0.5, y + 0.5, new[:, :, None]) == mask[y, x]).all(1)
+        chain[:, which[stays]] = new[:, stays]
+
+    for _ in range(60):
+        step(np.arange(chains), scale * rng.normal(size=chain.shape) * 10 ** rng.uniform(-4, -1, chains))
+    for k in range(steps):
+        which, one, other = np.split(rng.permutation(chains), (chains // 2, chains * 3 // 4))
+        apart = np.repeat(chain[:, one] - chain[:, other], 2, 1) * rng.uniform(0.3, 1.1, len(which))
+        step(which, apart + scale * rng.normal(size=apart.shape) * 1e-4)
+        if k > steps // 3 and k % 5 == 0:
+            kept.append(chain.copy())
+    return np.concatenate(kept, 1)
+
+
 def main() -> None:
-    if sys.argv[1:2] in (["accuracy"], ["intervals"], ["edges"]):
-        {"accuracy": accuracy, "intervals": intervals, "edges": edges}[sys.argv[1]]()
+    if sys.argv[1:2] in (["accuracy"], ["bound"], ["intervals"], ["edges"]):
+        {"accuracy": accuracy, "bound": bound, "intervals": intervals, "edges": edges}[sys.argv[1]]()
         return
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     peer_runs = int(sys.argv[2]) if len(sys.argv) > 2 else 1

@@ -34,7 +34,7 @@ def _compute(request: Request) -> Mapping[str, Array]:
     out = _sizes(masks, request.scale)
     if wanted & {"perimeter", "circularity"}:
         out |= _outline(masks, out["area"], request.scale)
-    hull = wanted & {"feret_max", "feret_min", "rect_length", "rect_width", "rect_angle", "ellipse_area", "solidity"}
+    hull = wanted & {"feret_max", "feret_min", "rect_length", "rect_width", "rect_angle", "fitted_area", "solidity"}
     if hull or wanted & {"major_axis", "minor_axis", "orientation", "eccentricity"}:
         out |= ellipses(masks, request.scale)
     if hull:
@@ -97,9 +97,9 @@ MEASURE = Measure(
         Property("pixels", "none", "number of pixels"),
         Property("area", "area", "number of pixels times the area of a pixel; holes are not counted", spread=AREA),
         Property(
-            "ellipse_area",
+            "fitted_area",
             "area",
-            "area of the ellipse or disc, less that of its hole, of whose pixels the mask is made; of others none",
+            "area of the disc, ellipse, rectangle or stadium that has the mask's pixels, less its hole; else none",
             spread=AREA,
         ),
         Property("perimeter", "length", "outline and holes, Crofton in 4 directions (skimage perimeter_crofton)"),
@@ -110,10 +110,10 @@ MEASURE = Measure(
             "feret_max",
             "length",
             "largest width of the shape that was drawn; about 0.2 pixels too large on discs (skimage: 1.5)",
-            spread=0.70,
+            spread=0.80,
         ),
         Property("feret_min", "length", "least width between parallel lines, unbiased", spread=0.64),
-        Property("rect_length", "length", "long side of the rectangle of least area around it", spread=0.70),
+        Property("rect_length", "length", "long side of the rectangle of least area around it", spread=0.80),
         Property("rect_width", "length", "short side of that rectangle", spread=0.64),
         Property("rect_angle", "degree", "direction of its long side, 0 to 180, from x towards y (clockwise)"),
         Property(

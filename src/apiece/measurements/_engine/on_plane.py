@@ -35,11 +35,11 @@ def on_plane(
     side = pixel_sides(masks, calibration)
     factor = {"length": side, "area": side**2}
     out = {p.name: _times(measured[p.name], factor.get(p.dimension)) for p in wanted}
-    if names & {"area", "equivalent_diameter", "ellipse_area"}:
+    if names & {"area", "equivalent_diameter", "fitted_area"}:
         area = _areas(masks, calibration)
         exact = {"area": area, "equivalent_diameter": np.sqrt(area * (4 / np.pi))}
-        if "ellipse_area" in names:
-            exact["ellipse_area"] = area * measured["ellipse_area"] / np.maximum(masks.area, 1)
+        if "fitted_area" in names:
+            exact["fitted_area"] = area * measured["fitted_area"] / np.maximum(masks.area, 1)
         out |= {name: exact[name] for name in names & exact.keys()}
     out |= {name: values for name, values in measured.items() if name.endswith("_spread")}
     if names.isdisjoint(_LENGTHS):

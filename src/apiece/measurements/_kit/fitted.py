@@ -13,47 +13,63 @@ from apiece.core.masks import Masks
 from apiece.measurements._kit.forms import AREA, MAJOR, MINOR
 from apiece.measurements._kit.holes import holes_of
 from apiece.measurements._kit.moments import ellipses
-from apiece.measurements._kit.separated import Kind, fit, outline, sides_of
+from apiece.measurements._kit.separated import Fit, Kind, fit, outline, sides_of
 
 __all__ = ["with_fits"]
 
-_OUTLINE = {"disc": 28.0, "ellipse": 55.0, "rectangle": 55.0, "stadium": 55.0}  # pixels from which it tells a form
+_OUTLINE = {"disc": 28.0, "ellipse": 55.0, "rectangle": 55.0, "stadium": 55.0}
 _WIDE = 2.5  # pixels of width
-_SURE = 1.0  # by how much a form's chance is better than that of another kind at least
-_AREA = 0.9  # of how far an area may be off by its form: on drawn shapes areas are known a little better
+_BLOCK = 256  # masks fitted together
+_SURE = 0.95  # share of rectangles among the forms that fit from which it is one
+_COMMON = 9.2  # squared distance of two centres, in what pixels leave open, up to which they are one (99% are)
+_HOLDS = {3: 1.88, 5: 1.96}  # standard deviations that hold 95%, of forms with so many numbers: of a ball, and measured
+_AREA = {"disc": (np.pi, 0), "ellipse": (np.pi, 0), "rectangle": (4, 0), "stadium": (4, 4 - np.pi)}
 _NEAR = 0.2  # pixels by which the sides of a rectangle around the hull are off at most
-_LENGTHS = ("feret_max", "feret_min", "rect_length", "rect_width")
 
 
 class _Forms(NamedTuple):
-    """The forms of N masks.
+    """The forms of N masks, NaN where there is none. If several kinds fit, numbers are means over the kinds.
 
     Attributes
     ----------
-    kind : ``""`` where there is none.
-    form, off : as in `apiece.measurements._kit.separated.Fit`; NaN where there is none.
+    value : float64 (N, 6): length, width, greatest diameter, area, x and y of the middle, in pixels of area 1.
+    off : float64 (N, 6, 6): covariance of these.
+    angle : float64 (N,): of the long side, in radians; NaN of discs.
+    around : float64 (N,): about the length of the outline.
+    sharp : bool (N,), whether it is a rectangle.
     """
 
-    kind: Array
-    form: Float
+    value: Float
     off: Float
+    angle: Float
+    around: Float
+    sharp: Bool
 
-    def ellipses(self) -> Bool:
-        """Return which are ellipses, of which a disc is one."""
-        return np.isin(self.kind, ("disc", "ellipse"))
+    def half_width(self, column: int) -> Float:
+        """Return half the width of the 95% interval of a column."""
+        wide = np.where(np.isnan(self.angle), _HOLDS[3], _HOLDS[5])
+        return np.asarray(wide * np.sqrt(self.off[:, column, column]))
 
-    def area(self) -> tuple[Float, Float, Float]:
-        """Return the area of each ellipse, how far it may be off, and about the length of its outline."""
-        long, wide = self.form[:, 3], self.form[:, 4]
-        slope = np.pi * np.stack((wide, long), 1)
-        off = np.sqrt(np.einsum("ni,nij,nj->n", slope, self.off[:, 3:, 3:], slope))
-        return np.pi * long * wide, _AREA * off, np.pi * (long + wide)
+    def less(self, holes: _Forms, ring: Int) -> None:
+        """Take the areas of holes of some forms away, in place. Middles that may be one are one."""
+        apart = self.value[ring, 4:] - holes.value[:, 4:]
+        own = np.flatnonzero(np.isfinite(apart).all(1))
+        apart, to = apart[own], ring[own]
+        inverse = np.linalg.inv(self.off[to, 4:, 4:] + holes.off[own, 4:, 4:])
+        inverse[np.einsum("ni,nij,nj->n", apart, inverse, apart) > _COMMON] = 0
+        along = self.off[to, :4, 4:]
+        along[:, 3] += holes.off[own, 3, 4:]
+        self.value[ring, 3] -= holes.value[:, 3]
+        self.off[ring, 3, 3] += holes.off[:, 3, 3]
+        self.around[ring] += np.nan_to_num(holes.around)
+        self.value[to, :4] -= np.einsum("nki,nij,nj->nk", along, inverse, apart)
+        self.off[to, :4, :4] -= along @ inverse @ along.transpose(0, 2, 1)
 
 
 def with_fits(
     out: Mapping[str, Array], masks: Masks, axes: Mapping[str, Float], edges: Int, scale: tuple[float, float]
 ) -> dict[str, Array]:
-    """Return diameters and rectangles, of masks that have a form those of the form, and the areas of ellipses.
+    """Return diameters and rectangles, of masks that have a form those of the form, and their areas.
 
     Beside each stands ``NAME_spread``, as `apiece.measurements.contract.Property.spread`, where a form tells it.
 
@@ -75,28 +91,17 @@ def with_fits(
     else:
         filled = masks
     rectangle = np.stack((np.radians(out["rect_angle"]), out["rect_length"] / side, out["rect_width"] / side))
-    outer = _forms(filled, axes, unit, rectangle, edges)
-    own = np.flatnonzero(outer.kind != "")
-    kind, (angle, long, wide), off = outer.kind[own], outer.form[own, 2:].T, outer.off[own]
-    by_long, by_wide = (np.sqrt(off[:, k, k]) for k in (3, 4))
-    for name, values, spread in zip(_LENGTHS, (long, wide, long, wide), (by_long, by_wide) * 2, strict=True):
-        # whether a corner is sharp, pixels hardly tell: a diagonal stays that of the hull
-        which = kind != "rectangle" if name == "feret_max" else np.ones(len(own), bool)
-        found[name][own[which]] = 2 * values[which] * side
-        found[f"{name}_spread"] = np.full(len(masks), np.nan)
-        found[f"{name}_spread"][own[which]] = 2 * spread[which]
-    turned = own[kind != "disc"]
-    found["rect_angle"][turned] = np.degrees(angle[kind != "disc"]) % 180
-    area, off, around = outer.area()
-    area[~outer.ellipses()] = np.nan
+    forms = _forms(filled, axes, unit, rectangle, edges)
     if len(ring):
-        inner = _forms(holes, ellipses(holes, unit), unit)
-        less, also, more = inner.area()
-        area[ring] -= np.where(inner.ellipses(), less, np.nan)
-        off[ring] = np.hypot(off[ring], also)
-        around[ring] += more
-    found["ellipse_area"] = area * side**2
-    found["ellipse_area_spread"] = off / np.sqrt(around)
+        forms.less(_forms(holes, ellipses(holes, unit), unit), ring)
+    # whether a corner is sharp, pixels hardly tell: a diagonal stays that of the hull
+    for name, column in (("feret_max", 2), ("feret_min", 1), ("rect_length", 0), ("rect_width", 1)):
+        there = np.isfinite(forms.around) & ~(forms.sharp if name == "feret_max" else False)
+        found[name] = np.where(there, forms.value[:, column] * side, found[name])
+        found[f"{name}_spread"] = np.where(there, forms.half_width(column), np.nan)
+    found["rect_angle"] = np.where(np.isnan(forms.angle), found["rect_angle"], np.degrees(forms.angle) % 180)
+    found["fitted_area"] = forms.value[:, 3] * side**2
+    found["fitted_area_spread"] = forms.half_width(3) / np.sqrt(forms.around)
     return found
 
 
@@ -107,7 +112,7 @@ def _forms(
     rectangle: Float | None = None,
     edges: Int | None = None,
 ) -> _Forms:
-    """Return the form of each mask. Of several it is a disc, else the more likely one, if it is clearly that.
+    """Return the form of each mask. What may be a disc is one.
 
     Parameters
     ----------
@@ -136,17 +141,49 @@ def _forms(
         most = 2 * _NEAR * (long + wide)
         add("rectangle", turn, long, wide, long * wide, most)
         add("stadium", turn, long, wide, (long - wide) * wide + np.pi / 4 * wide**2, most)
+    value, off, angle, around = (np.full((count, *more), np.nan) for more in ((6,), (6, 6), (), ()))
+    out = _Forms(value, off, angle, around, np.zeros(count, bool))
     some = np.flatnonzero(np.any([near for _, near in trials.values()], axis=0))
-    sides = sides_of(masks[some])
-    kind, chance, rival = np.full(count, "", "U9"), np.full(count, -np.inf), np.full(count, -np.inf)
-    form, off = np.full((count, 5), np.nan), np.full((count, 5, 5), np.nan)
-    for name, (start, near) in trials.items():
-        found = fit(name, sides, start[some], np.flatnonzero((near & (kind != "disc"))[some]), unit)
-        own = some[found.own]
-        better = found.chance > chance[own]
-        rival[own] = np.maximum(rival[own], np.where(better, chance[own], found.chance))
-        own = own[better]
-        kind[own], chance[own], form[own], off[own] = name, found.chance[better], found.form[better], found.off[better]
-    unsure = chance <= rival + _SURE
-    kind[unsure], form[unsure], off[unsure] = "", np.nan, np.nan
-    return _Forms(kind, form, off)
+    for block in (some[k : k + _BLOCK] for k in range(0, len(some), _BLOCK)):
+        sides, fits, open_ = sides_of(masks[block]), {}, np.ones(len(block), bool)
+        for name, (start, near) in trials.items():
+            fits[name] = fit(name, sides, start[block], np.flatnonzero(near[block] & open_), unit)
+            open_[fits["disc"].own] = False
+        for whole_column, column in zip(out, _mixed(fits, len(block)), strict=True):
+            whole_column[block] = column
+    return out
+
+
+def _mixed(fits: Mapping[Kind, Fit], count: int) -> _Forms:
+    """Return the means of the forms of several kinds that fit a mask, each kind as often as it is likely."""
+    chance = np.full((len(fits), count), -np.inf)
+    value, off = np.zeros((len(fits), count, 6)), np.zeros((len(fits), count, 6, 6))
+    angle, around = np.zeros((2, len(fits), count))
+    for k, (kind, found) in enumerate(fits.items()):
+        own, form, corner = found.own, found.form, kind == "rectangle"
+        x, y, angle[k, own], long, wide = form.T
+        chance[k, own], around[k, own] = found.chance, outline(kind, form)
+        full, less = _AREA[kind]
+        diagonal = np.hypot(long, wide * corner)
+        area = full * long * wide - less * wide**2
+        value[k, own] = np.stack((2 * long, 2 * wide, 2 * diagonal, area, x, y), 1)
+        slope = np.zeros((len(own), 6, 5))
+        slope[:, 0, 3] = slope[:, 1, 4] = 2
+        slope[:, 2, 3:] = np.stack((2 * long / diagonal, 2 * corner * wide / diagonal), 1)
+        slope[:, 3, 3:] = np.stack((full * wide, full * long - 2 * less * wide), 1)
+        slope[:, 4, 0] = slope[:, 5, 1] = 1
+        off[k, own] = slope @ found.off @ slope.transpose(0, 2, 1)
+    best = chance.argmax(0), np.arange(count)
+    share = np.exp(chance - np.maximum(chance[best], -1e300))
+    share /= np.maximum(share.sum(0), 1)
+    angle += np.pi * np.round((angle[best] - angle) / np.pi)  # of two ways along a line that of the best
+    mean = (share[..., None] * value).sum(0)
+    apart = value - mean
+    off = (share[..., None, None] * (off + apart[..., None] * apart[..., None, :])).sum(0)
+    angle, around = (share * angle).sum(0), (share * around).sum(0)
+    none = ~np.isfinite(chance[best])
+    mean[none], off[none], around[none] = np.nan, np.nan, np.nan
+    names = list(fits)
+    angle[none | (share[names.index("disc")] > 0)] = np.nan
+    sharp = share[names.index("rectangle")] > _SURE if "rectangle" in fits else np.zeros(count, bool)
+    return _Forms(mean, off, angle, around, sharp)

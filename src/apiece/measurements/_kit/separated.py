@@ -4,8 +4,11 @@ Pixels leave a set of forms open: those that all pixel centres inside lie in, an
 small, since pixels next to the outline lie at all distances from it: the radius of a disc is known to about a third of
 what the number of pixels tells, and of a large disc to a tenth. A mask is fitted by the form in the middle of this set.
 Its pixels cost ``log(1 + exp(distance / tau))`` where the distance is positive on the wrong side of the outline, and
-``tau`` falls to about the width of the set. All masks take the steps of Newton's method together. The curvature at
-the end says how wide the set is.
+``tau`` falls to about the width of the set. All masks take the steps of Newton's method together.
+
+Where the set is small enough, its mean and covariance follow by expectation propagation (Minka, 2001): each pixel tells
+a normal distribution of forms what it would become if the pixel's side were all that is new. No estimate has a smaller
+error than this mean, if all sizes, angles and places are equally likely.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import numpy as np
+from scipy.special import erfcx
 
 from apiece._arrays import Array, Bool, Float, Int
 from apiece.core.masks import Masks
@@ -28,11 +32,11 @@ _COST = 1.8  # of all pixels of a mask: forms of the same kind cost less in 98% 
 _TOUCH = 0.05  # pixels by which a pixel centre lies on the wrong side at most
 _FAR, _HOPE = 0.9, 0.2  # before the first step, and after some: of forms that are not worth another step
 _REACH = 8.0  # times tau: distances from which a pixel has no weight
-_DAMP = 1e-3
+_DAMP, _CLEAR = 1e-3, 6.0
+_ROUNDS, _SHARE, _SOFT = 6, 0.8, 0.1  # of expectation propagation: rounds, share of a step, softness times the last tau
 _FREE: dict[Kind, list[int]] = {kind: [0, 1, 2, 3, 4] for kind in ("ellipse", "rectangle", "stadium")}
 _FREE["disc"] = [0, 1, 3]
 _TURNED = np.array([0, 1, 2, 4, 3])
-_WIDE = 1.1  # times the square root of the curvature's inverse: half width that holds 95%, on drawn shapes
 
 
 class Sides(NamedTuple):
@@ -58,9 +62,9 @@ class Fit(NamedTuple):
     Attributes
     ----------
     own : int64 (K,): which masks, ascending.
-    form : float64 (K, 5): x and y of the middle, angle of the long side, half of the length and half of the width.
-    off : float64 (K, 5, 5): how far each may be off. ``sqrt(g @ off @ g)`` is half the width of the interval that holds
-        95% of a number with the gradient ``g``.
+    form : float64 (K, 5): x and y of the middle, angle of the long side, half of the length and half of the width; the
+        mean of all forms of the kind that leave these pixels on their sides.
+    off : float64 (K, 5, 5): their covariance.
     chance : float64 (K,): logarithm of how likely such pixels are, of forms of this kind; to compare kinds by.
     """
 
@@ -79,15 +83,17 @@ class _Pixels(NamedTuple):
     place : float64 (2, P).
     sign : 1 inside of the mask, -1 outside.
     upright : whether the neighbour on the other side of the outline lies above or below.
+    key : a number of this pixel of this mask. A pixel with neighbours outside on several sides is there for each.
     """
 
     own: Int
     place: Float
     sign: Float
     upright: Bool
+    key: Int
 
     def take(self, index: Int) -> _Pixels:
-        return _Pixels(self.own[index], self.place[:, index], self.sign[index], self.upright[index])
+        return _Pixels(self.own[index], self.place[:, index], self.sign[index], self.upright[index], self.key[index])
 
     def of(self, kept: Int, count: int) -> _Pixels:
         """Return those of some of the masks, which become the only ones."""
@@ -138,7 +144,10 @@ def fit(kind: Kind, sides: Sides, start: Float, which: Int, scale: tuple[float, 
     place = np.stack((sides.x[at] + 0.5, sides.y[at] + 0.5)) * np.array(scale)[:, None]
     step = np.stack((sides.dx[at], sides.dy[at])) * np.array(scale)[:, None]
     sign, upright = np.repeat([1.0, -1.0], len(own)), np.tile(sides.dx[at] == 0, 2)
-    pixels = _Pixels(np.tile(own, 2), np.concatenate((place, place + step), 1), sign, upright)
+    key = np.concatenate(
+        [((own << 24) + sides.y[at] + k * sides.dy[at] << 24) + sides.x[at] + k * sides.dx[at] for k in (0, 1)]
+    )
+    pixels = _Pixels(np.tile(own, 2), np.concatenate((place, place + step), 1), sign, upright, key)
     beyond = _worst(pixels, _places(kind, form, pixels)[0], len(form))
     near, off, cost = pixels, np.zeros((len(form), 5, 5)), np.zeros(len(form))
     for k in range(_STEPS):
@@ -156,9 +165,11 @@ def fit(kind: Kind, sides: Sides, start: Float, which: Int, scale: tuple[float, 
         crossing = np.where(near.upright, reach[1] >= reach[0] - 1e-9, reach[0] >= reach[1] - 1e-9)
         at = np.flatnonzero(crossing & (np.abs(distance) < np.maximum(_REACH * tau[near.own], _HOPE)))
         near = near.take(at)
-        off, cost = _step(kind, form, near, distance[at], slope[:, at], tau)
+        cost = _step(kind, form, near, distance[at], slope[:, at], tau)
     kept = np.flatnonzero((_worst(pixels, _places(kind, form, pixels)[0], len(form)) <= _TOUCH) & (cost <= _COST))
-    which, form, off, cost = which[kept], form[kept], off[kept] * _WIDE**2, cost[kept]
+    pixels = pixels.of(kept, len(form))
+    which, form, cost = which[kept], form[kept], cost[kept]
+    off = _mean(kind, form, pixels.take(np.unique(pixels.key, return_index=True)[1]))
     room = np.linalg.slogdet(off[:, _FREE[kind]][:, :, _FREE[kind]])[1]
     turned = np.flatnonzero(form[:, 3] < form[:, 4])
     form[turned, 2] += np.pi / 2
@@ -166,13 +177,64 @@ def fit(kind: Kind, sides: Sides, start: Float, which: Int, scale: tuple[float, 
     return Fit(which, form, off, room / 2 - cost)
 
 
-def _step(kind: Kind, form: Float, pixels: _Pixels, distance: Float, slope: Float, tau: Float) -> tuple[Float, Float]:
-    """Take one step of Newton's method, in place; return the inverse of the curvature, and what the pixels cost."""
-    own, sign = pixels.own, pixels.sign
-    count, each = len(form), tau[own]
-    size = sign * distance / each
+def _step(kind: Kind, form: Float, pixels: _Pixels, distance: Float, slope: Float, tau: Float) -> Float:
+    """Take one step of Newton's method, in place; return what the pixels of each mask cost."""
+    each = tau[pixels.own]
+    size = pixels.sign * distance / each
     wrong = 1 / (1 + np.exp(-np.clip(size, -50, 50)))
-    pull, weight = sign * wrong / each, wrong * (1 - wrong) / each**2
+    _solve(kind, form, pixels.own, slope, pixels.sign * wrong / each, wrong * (1 - wrong) / each**2, tau)
+    return np.asarray(np.bincount(pixels.own, np.logaddexp(0, size), len(form)), np.float64)
+
+
+def _mean(kind: Kind, form: Float, pixels: _Pixels) -> Float:
+    """Move forms to the mean of those that leave pixels on their side, in place; return their covariance (K, 5, 5).
+
+    What a pixel says is kept as ``exp(mass * z - weight * z**2 / 2)`` of its distance ``z`` on the wrong side.
+    """
+    own, sign = pixels.own, pixels.sign
+    tau = _LAST / outline(kind, form)
+    each, soft = tau[own], (_SOFT * tau[own]) ** 2
+    off = np.zeros((0, 5, 5))
+    for k in range(_ROUNDS):
+        distance, slope = _distances(kind, form, pixels)
+        z = sign * distance
+        if k == 0:
+            wrong = 1 / (1 + np.exp(-np.clip(z / each, -50, 50)))
+            weight = wrong * (1 - wrong) / each**2
+            mass = weight * z - wrong / each
+        else:
+            spread = _along(off, own, slope)
+            if k == 2:
+                near = np.flatnonzero(z > -_CLEAR * np.sqrt(spread))  # others say nothing
+                pixels, own, sign, z, slope = pixels.take(near), own[near], sign[near], z[near], slope[:, near]
+                spread, weight, mass, soft = spread[near], weight[near], mass[near], soft[near]
+            # without this pixel, then with all that its side says
+            other = 1 / np.maximum(1 / spread - weight, 1e-9 / spread)
+            middle = other * (z / spread - mass)
+            total = np.sqrt(other + soft)
+            with np.errstate(over="ignore"):
+                pull = np.sqrt(2 / np.pi) / erfcx(middle / (np.sqrt(2) * total))
+            less = np.clip(pull * (pull - middle / total) * other / total**2, 0, 1 - 1e-6)
+            sharper = less / (other * (1 - less))
+            weight += _SHARE * (sharper - weight)
+            mass += _SHARE * (((middle - other / total * pull) * (sharper + 1 / other) - middle / other) - mass)
+        off = _solve(kind, form, own, slope, sign * (weight * z - mass), weight, np.full(len(form), _FIRST))
+    return off
+
+
+def _along(off: Float, own: Int, slope: Float) -> Float:
+    """Return the variance of the distance of each pixel."""
+    out = np.zeros(len(own))
+    for i in range(5):
+        out += off[own, i, i] * slope[i] ** 2
+        for j in range(i):
+            out += 2 * off[own, i, j] * slope[i] * slope[j]
+    return out
+
+
+def _solve(kind: Kind, form: Float, own: Int, slope: Float, pull: Float, weight: Float, tau: Float) -> Float:
+    """Move forms to the least of a quadratic cost, in place; return the inverse of its curvature (K, 5, 5)."""
+    count, slope = len(form), slope.copy()
     curve, total = np.zeros((count, 5, 5)), np.zeros((count, 5))
     slope[2] /= form[own, 3]  # an angle counts as what it moves the ends by
     if kind == "disc":
@@ -197,8 +259,7 @@ def _step(kind: Kind, form: Float, pixels: _Pixels, distance: Float, slope: Floa
     form[:, 3:] = np.maximum(form[:, 3:], 0.5)
     if kind == "stadium":
         form[:, 3] = np.maximum(form[:, 3], form[:, 4])
-    cost = np.asarray(np.bincount(own, np.logaddexp(0, size), count), np.float64)
-    return inverse * turn[:, :, None] * turn[:, None, :], cost
+    return inverse * turn[:, :, None] * turn[:, None, :]
 
 
 def _places(kind: Kind, form: Float, pixels: _Pixels) -> tuple[Float, Float, Float]:

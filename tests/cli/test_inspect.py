@@ -57,7 +57,7 @@ def test_verdicts_reports_and_exit_codes(tmp_path: Path, rules: Path, capsys: py
         "good.png": "pass", "one.png": "fail", "long.png": "fail", "near.png": "unsure",
     }  # fmt: skip
     long = next(one for one in told["pictures"] if one["image"] == "long.png")
-    assert long["reasons"] == ["dimension bolt rect_length: rect_length 14 px (13.14 to 14.86), at most 12 px"]
+    assert long["reasons"] == ["dimension bolt rect_length: rect_length 14 px (13.06 to 14.94), at most 12 px"]
     assert long["rules"][1]["findings"][0]["objects"][0]["box"] == [24, 10, 38, 16]
     assert {path.name for path in (out / "pictures").iterdir()} == {"one.png", "long.png", "near.png"}
     drawn = read_image(out / "pictures" / "long.png").pixels

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from scipy import ndimage
 
 from apiece._arrays import Bool, Float, Int
 from apiece.core.masks import Masks
+from apiece.ops.distances import distances
 from apiece.ops.sheets import Sheet
 
 __all__ = ["ALIKE", "MARGIN", "Field"]
@@ -42,8 +42,8 @@ class Field:
     @classmethod
     def of(cls, sheet: Sheet, masks: Masks) -> Field:
         """Return the field of a sheet; outlines run half way between pixels inside and outside."""
-        inside = cv2.distanceTransform(sheet.drawn, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        outside = cv2.distanceTransform(1 - sheet.drawn, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        inside = distances(sheet.drawn)
+        outside = distances(1 - sheet.drawn)
         values = (np.where(sheet.drawn > 0, inside - 0.5, 0.5 - outside) * sheet.step).astype(np.float32)
         begins = np.append(np.searchsorted(sheet.owner, np.arange(len(sheet.masks))), len(sheet.owner))
         corners = masks.boxes[sheet.masks, :2].astype(np.int64) - MARGIN * sheet.step

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import cv2
 import numpy as np
 from scipy import ndimage
 
 from apiece._arrays import Array, Float
 from apiece.measurements.contract import Measure, Property, Request
+from apiece.ops.distances import distances
 from apiece.ops.sheets import Sheet, sheets
 from apiece.ops.thin import Skeleton, skeleton
 
@@ -65,7 +65,7 @@ def _measured(sheet: Sheet, scale: Float) -> dict[str, Array]:
 def _distances(drawn: Array, scale: Float) -> Array:
     """Return the distance of each pixel that is not 0 to the nearest that is, float32."""
     if scale[0] == scale[1]:
-        return cv2.distanceTransform(drawn, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) * np.float32(scale[0])
+        return distances(drawn) * np.float32(scale[0])
     return ndimage.distance_transform_edt(drawn, sampling=tuple(scale)).astype(np.float32)
 
 

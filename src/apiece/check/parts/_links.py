@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from apiece._arrays import Bool, Float, Int
 from apiece.check._kit.shapes import bare_on_lines, nearest_pixels
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
+from apiece.ops.distances import distances
 from apiece.ops.parts import parts_of
 
 MOST = 32  # largest parts of a mask that are examined
@@ -118,6 +118,6 @@ def _slit(one: Masks, two: Masks, gap: float, cover: Masks) -> float:
     begin = np.maximum(boxes[:, :2].max(0) - reach, 0).tolist()
     end = np.minimum(boxes[:, 2:].min(0) + reach, (width, height)).tolist()
     ground = [(~mask.crop(*begin, *end).to_dense()[0]).astype(np.uint8) for mask in (one, two, cover)]
-    away = sum(cv2.distanceTransform(g, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for g in ground[:2])
+    away = sum(distances(g) for g in ground[:2])
     strip = (ground[2] > 0) & (away <= gap + 1.5)
     return float(np.count_nonzero(strip)) / max(gap - 1, 1.0)

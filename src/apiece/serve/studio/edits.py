@@ -14,6 +14,7 @@ from apiece.core.masks import Masks
 from apiece.core.prompts import Prompts
 from apiece.core.set_operations import pairwise_difference, pairwise_union
 from apiece.errors import ConfigError, PromptError, UnknownNameError
+from apiece.ops.distances import distances
 from apiece.ops.parts import filled
 from apiece.serve.schema import Request
 from apiece.serve.studio.sheet import Delta, Put, Sheet
@@ -239,7 +240,7 @@ def _stroke(points: np.ndarray[tuple[int, ...], np.dtype[np.float64]], radius: f
     beside[inside[:, 1], inside[:, 0]] = 0  # of a single point no line is drawn
     if beside.all():  # the line runs outside
         return Masks.empty(size, 1)
-    near = cv2.distanceTransform(beside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= radius
+    near = distances(beside) <= radius
     return Masks.from_crops([near], [low.tolist()], size)
 
 

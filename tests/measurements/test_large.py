@@ -69,7 +69,6 @@ def test_a_large_label_image_with_its_image(
     whole = json.loads(capsys.readouterr().out)
     monkeypatch.setattr(contract, "LARGE", 1000)
     monkeypatch.setattr(images, "LARGE", 1000)
-    monkeypatch.setattr(label_bands, "LARGE", 1000)
     monkeypatch.setattr(label_bands, "WIDE", 150)
     assert run("measure", tmp_path / "masks", "--format", "labelmap", "--images", path.parent, "--json") == 0
     pieces = json.loads(capsys.readouterr().out)

@@ -151,7 +151,7 @@ def fit(kind: Kind, sides: Sides, start: Float, which: Int, scale: tuple[float, 
     beyond = _worst(pixels, _places(kind, form, pixels)[0], len(form))
     near, off, cost = pixels, np.zeros((len(form), 5, 5)), np.zeros(len(form))
     for k in range(_STEPS):
-        kept = np.flatnonzero(beyond <= np.maximum(_FAR * _FALL**k, _HOPE))
+        kept = np.flatnonzero(beyond <= np.maximum(_FAR * _FALL ** max(k - 1, 0), _HOPE))
         if not len(kept):
             return Fit(which[kept], form[kept], off[kept], cost[kept])
         if len(kept) < len(form):

@@ -12,6 +12,8 @@ from apiece.models._kit.blocks import ConvNorm, norm_layer
 
 _AROUND = 21  # cells of the coarsest level, 672 pixels: a whole image at the usual size, and no training crop is larger
 
+_BORDER = 2  # cells at the border of a larger image that are no part of it, as they see too little
+
 
 class Pyramid(nn.Module):
     """A feature pyramid (Lin et al., CVPR 2017) whose coarsest level also sees what is around at a glance."""
@@ -24,7 +26,7 @@ class Pyramid(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         levels = [lateral(f) for lateral, f in zip(self.lateral, features, strict=True)]
-        x = levels[-1] + self.glance(mean_around(levels[-1], _AROUND))
+        x = levels[-1] + self.glance(mean_around(levels[-1], _AROUND, _BORDER))
         out = [self.smooth[-1](x)]
         for k in range(len(levels) - 2, -1, -1):
             x = levels[k] + functional.interpolate(out[-1], size=levels[k].shape[-2:], mode="nearest")
@@ -32,20 +34,23 @@ class Pyramid(nn.Module):
         return out[::-1]
 
 
-def mean_around(x: Tensor, side: int) -> Tensor:
+def mean_around(x: Tensor, side: int, border: int = 0) -> Tensor:
     """Return the mean of ``x`` (B, C, H, W) over a square of ``side`` x ``side`` cells around each of its cells.
 
-    At a border the square is moved to lie inside; where ``x`` is shorter, it is cut. So a large image is seen as the
-    crops of training were (Chu et al., ECCV 2022, arXiv 2112.04491), and a tile nearly as the whole.
+    At a border the square is moved to lie ``border`` cells inside, as far as there is room; where ``x`` is shorter than
+    the square, it is cut. So a large image is seen as the crops of training were (Chu et al., ECCV 2022, arXiv
+    2112.04491), and a tile nearly as the whole.
     """
-    rows, columns = (_averages(length, side, x) for length in x.shape[-2:])
+    rows, columns = (_averages(length, side, border, x) for length in x.shape[-2:])
     return rows @ x @ columns.T
 
 
-def _averages(length: int, side: int, like: Tensor) -> Tensor:
+def _averages(length: int, side: int, border: int, like: Tensor) -> Tensor:
     """Return (length, length): row i averages ``side`` (odd) entries around entry i."""
     at, half = torch.arange(length, device=like.device).to(like.dtype), side // 2
-    away = (at - at.clamp(min=half).clamp(max=length - 1 - half)[:, None]).abs()
+    middle = at.mean()
+    first, last = middle.clamp(max=half + border), torch.maximum(middle, 2 * middle - (half + border))
+    away = (at - torch.minimum(torch.maximum(at, first), last)[:, None]).abs()
     inside = (half + 1 - away).clamp(0, 1)  # comparisons of integers are not in every runtime
     return inside / inside.sum(1, keepdim=True)
 

@@ -30,7 +30,8 @@ _FIRST, _FALL, _STEPS = 0.1, 0.5, 8  # pixels: tau of the first step, how it fal
 _LAST = 0.7  # tau of the last step, times the length of the outline
 _COST = 1.8  # of all pixels of a mask: forms of the same kind cost less in 98% of drawn masks, other shapes more
 _TOUCH = 0.05  # pixels by which a pixel centre lies on the wrong side at most
-_FAR, _HOPE = 0.9, 0.2  # before the first step, and after some: of forms that are not worth another step
+_FAR: dict[Kind, float] = {"disc": 0.25, "ellipse": 0.4, "rectangle": 0.6, "stadium": 0.9}  # 1.4 of what was seen
+_HOPE = 0.2  # the same after some steps: how far a pixel lies beside a form that is not worth another step
 _REACH = 8.0  # times tau: distances from which a pixel has no weight
 _DAMP, _CLEAR = 1e-3, 6.0
 _ROUNDS, _SHARE, _SOFT = 6, 0.8, 0.1  # of expectation propagation: rounds, share of a step, softness times the last tau
@@ -151,7 +152,7 @@ def fit(kind: Kind, sides: Sides, start: Float, which: Int, scale: tuple[float, 
     beyond = _worst(pixels, _places(kind, form, pixels)[0], len(form))
     near, off, cost = pixels, np.zeros((len(form), 5, 5)), np.zeros(len(form))
     for k in range(_STEPS):
-        kept = np.flatnonzero(beyond <= np.maximum(_FAR * _FALL ** max(k - 1, 0), _HOPE))
+        kept = np.flatnonzero(beyond <= np.maximum(_FAR[kind] * _FALL ** max(k - 1, 0), _HOPE))
         if not len(kept):
             return Fit(which[kept], form[kept], off[kept], cost[kept])
         if len(kept) < len(form):

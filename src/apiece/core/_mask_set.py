@@ -26,7 +26,7 @@ class MaskSet:
     def __init__(
         self, size: tuple[int, int], x: npt.ArrayLike, y0: npt.ArrayLike, y1: npt.ArrayLike, offsets: npt.ArrayLike
     ) -> None:
-        # copies, so that nobody else can change them later
+        # copies: a caller may change its own arrays later
         given = {"x": x, "y0": y0, "y1": y1, "offsets": offsets}
         fields = [integers(name, values) for name, values in given.items()]
         check_runs(checked_size(size), *fields)

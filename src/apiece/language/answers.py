@@ -12,7 +12,8 @@ from apiece._arrays import Bool, Float, Int
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.errors import PromptError, UnknownNameError
-from apiece.language.grammar import Phrase, Pick, Test, parse
+from apiece.language.grammar import parse
+from apiece.language.phrases import Phrase, Pick, Test
 from apiece.language.relations import Relations
 from apiece.language.words import Nouns, plural
 

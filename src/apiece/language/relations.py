@@ -50,7 +50,7 @@ class Relations:
         return filled(self.found.masks)
 
     def values(self, key: str) -> Float:
-        """Return what orders objects, one number each; see `apiece.language.grammar.Pick`."""
+        """Return what orders objects, one number each; see `apiece.language.phrases.Pick`."""
         masks, box = self.found.masks, self.found.masks.runs.boxes
         if key == "length":
             return measure(self.found, properties=["feret_max"])["feret_max"].astype(np.float64)

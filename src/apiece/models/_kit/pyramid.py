@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from apiece.models._kit.blocks import ConvNorm, norm_layer
 
-_AROUND = 21  # cells of the coarsest level, 672 pixels: a whole image at the usual size, and no training crop is larger
+_AROUND = 21  # cells of the coarsest level, 672 pixels: a whole image at the usual size, or the largest usual crop
 
 _BORDER = 2  # cells at the border of a larger image that are no part of it, as they see too little
 
@@ -47,12 +47,12 @@ def mean_around(x: Tensor, side: int, border: int = 0) -> Tensor:
 
 def _averages(length: int, side: int, border: int, like: Tensor) -> Tensor:
     """Return (length, length): row i averages ``side`` (odd) entries around entry i."""
-    at, half = torch.arange(length, device=like.device).to(like.dtype), side // 2
+    at, half = torch.arange(length, device=like.device).to(torch.float32), side // 2
     middle = at.mean()
     first, last = middle.clamp(max=half + border), torch.maximum(middle, 2 * middle - (half + border))
     away = (at - torch.minimum(torch.maximum(at, first), last)[:, None]).abs()
     inside = (half + 1 - away).clamp(0, 1)  # comparisons of integers are not in every runtime
-    return inside / inside.sum(1, keepdim=True)
+    return (inside / inside.sum(1, keepdim=True)).to(like.dtype)
 
 
 class Tower(nn.Module):

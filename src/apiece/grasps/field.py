@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from apiece._arrays import Bool, Float, Int
+from apiece._arrays import Bool, Float, Float32, Int
 from apiece.core.masks import Masks
 from apiece.ops.distances import distances
 from apiece.ops.sheets import Sheet
@@ -34,7 +34,7 @@ class Field:
     """
 
     masks: Int
-    values: Float
+    values: Float32
     corners: Int
     begins: Int
     step: int

@@ -152,3 +152,15 @@ def test_images_of_pillow_are_images() -> None:
     assert (source.read().pixels[..., 0] == np.rot90(grey, -1)).all()
     with pytest.raises(DataError, match=r"mode 'P' are no colours; give image\.convert\('RGB'\)"):
         list(iter_sources(plain.convert("P")))
+
+
+def test_pictures_that_are_not_read_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a.png", "b.gif", "deep/c.GIF", "deep/d.heic", "slide.svs", "notes.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+    assert [source.name for source in find_sources(tmp_path)] == ["a.png", "slide.svs"]
+    assert "left out (2 .gif, 1 .heic); save them as PNG or TIFF" in caplog.text
+    caplog.clear()
+    assert [source.name for source in find_sources(str(tmp_path / "*"))] == ["a.png", "slide.svs"]
+    assert "(2 .gif, 1 .heic)" in caplog.text

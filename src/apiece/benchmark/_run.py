@@ -12,6 +12,7 @@ from typing import Any
 
 from apiece import models
 from apiece._atomic import write_text
+from apiece._limits import cores
 from apiece.benchmark._data import validation_images
 from apiece.benchmark._processes import Outcome, Task, finished, run_tasks
 from apiece.benchmark.config import BenchmarkConfig, Entry
@@ -20,7 +21,7 @@ from apiece.benchmark.rows import Row, pareto, row, write_csv, write_json
 from apiece.datasets.dataset import fingerprint
 from apiece.errors import ApieceError, ConfigError, ModelFileError, Option
 from apiece.models.contract import is_name
-from apiece.training.config import cores, differences
+from apiece.training.config import differences
 
 __all__ = ["Plan", "Result", "Watch", "run"]
 

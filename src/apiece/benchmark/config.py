@@ -9,10 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from apiece._limits import cores, parse_time
 from apiece.datasets import image_folders
 from apiece.errors import ConfigError, Option, UnknownNameError
 from apiece.models.contract import ROOM
-from apiece.training.config import TrainConfig, cores, parse_settings, parse_time
+from apiece.training.config import TrainConfig, parse_settings
 
 __all__ = ["BenchmarkConfig", "Entry"]
 

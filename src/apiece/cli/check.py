@@ -147,7 +147,7 @@ def _folder(sources: Mapping[str, OpenLabels]) -> Path:
 
 def _processes(sources: Mapping[str, OpenLabels]) -> int:
     """Return one process for each core, fewer where a process's start costs more than it spares."""
-    from apiece.training.config import cores
+    from apiece._limits import cores
 
     return max(1, min(cores(), sum(len(s.labels) for s in sources.values()) // _EACH))
 

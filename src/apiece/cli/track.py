@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from apiece._limits import parse_time
 from apiece.cli._options import GROUP, LIST, Device, Json, ModelName, Overwrite
 from apiece.cli._output import DEFAULT_MODEL, note, print_json, print_table, progress
 from apiece.errors import ConfigError, DataError, ImageError, Option
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from apiece.predict import Model
     from apiece.predict.counts import Counts
     from apiece.predict.tracks import Frame, TrackSummary
-
-_TIME = re.compile(r"([0-9.]+)\s*(s|sec|m|min|h|d)?")
-_UNITS = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 @dataclass(frozen=True)
@@ -308,7 +305,7 @@ def _read_again(sources: tuple[str, ...], filming: Filming, out: Path) -> Iterat
 
 def _seconds(option: str, text: str) -> float:
     """Return a length of time in seconds."""
-    match = _TIME.fullmatch(text.strip().lower())
-    if match is not None and match[1].count(".") < 2 and match[1] != ".":
-        return float(match[1]) * _UNITS[match[2] or "s"]
-    raise ConfigError(Option(option, text) + " is no length of time; write it as 90s, 15m or 8h")
+    try:
+        return parse_time(text, zero=True)
+    except ConfigError:
+        raise ConfigError(Option(option, text) + " is no length of time; write it as 90s, 15m or 8h") from None

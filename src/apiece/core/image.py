@@ -114,6 +114,10 @@ class Image:
     alpha: Literal["unassociated", "associated"] | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.pixels, str | Path):
+            raise InvalidInstancesError(
+                f"an image is its pixels, got a path; read it with apiece.read_image({str(self.pixels)!r})"
+            )
         pixels = np.asarray(self.pixels)
         if pixels.ndim == 2:
             pixels = pixels[:, :, None]

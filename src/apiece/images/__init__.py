@@ -248,7 +248,9 @@ def _reader_of_file(path: Path) -> ImageReader:
         if path.suffix.lower() in _TEXT_SUFFIXES:
             raise ImageError(path, "is a file of labels or text, not an image; name the images, or their folder")
         kinds = ", ".join(reader.kind for reader in readers)
-        raise ImageError(path, f"is none of {kinds}, whatever its name says: it begins with {head[:12]!r}")
+        raise ImageError(
+            path, f"is none of {kinds}, whatever its name says: it begins with {head[:12]!r}; save it as PNG or TIFF"
+        )
     return reader
 
 

@@ -6,6 +6,7 @@ import glob
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,8 +35,10 @@ __all__ = [
 
 _log = logging.getLogger("apiece")
 
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".ndpi", ".png", ".scn", ".svs", ".tif", ".tiff", ".webp")
 """What is taken for an image in a folder or glob; a file named by itself may be called anything."""
+
+_NOT_READ = (".avif", ".dng", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".pgm", ".ppm", ".tga")
 
 Bad: TypeAlias = ImageError | DataError
 """The error of an image that cannot be read."""
@@ -196,7 +199,7 @@ def _given(given: Image | Array, index: int) -> Source:
 
 def _named(path: Path) -> Iterator[Source]:
     if path.is_dir() and not is_image_folder(path):
-        files = sorted(_below(path), key=lambda p: _natural(p.relative_to(path).as_posix()))
+        files = sorted(_taken(_below(path), path), key=lambda p: _natural(p.relative_to(path).as_posix()))
         if not files:
             if any(file.suffix.lower() in VIDEO_SUFFIXES for file in path.iterdir()):
                 raise _moving(str(path))
@@ -215,8 +218,11 @@ def _matching(pattern: Path) -> Iterator[Source]:
     fixed = next(i for i, part in enumerate(parts) if _WILD.search(part))
     root = Path(*parts[:fixed])
     matches = [Path(m) for m in glob.glob(str(pattern), recursive=True)]
-    files = [f for m in matches for f in (_below(m) if m.is_dir() and "**" not in parts else [m])]
-    images = {f for f in files if f.suffix.lower() in IMAGE_SUFFIXES and not f.is_dir()}
+    folders = {m for m in matches if m.is_dir() and not is_image_folder(m)}
+    files = [m for m in matches if m not in folders]
+    if "**" not in parts:
+        files += (f for folder in folders for f in _below(folder))
+    images = set(_taken(files, pattern))
     if not images:
         if any(f.suffix.lower() in VIDEO_SUFFIXES for f in files):
             raise _moving(str(pattern))
@@ -227,7 +233,7 @@ def _matching(pattern: Path) -> Iterator[Source]:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """Yield image files in a folder and its subfolders, hidden ones left out; links are followed, circles are not."""
+    """Yield pictures in a folder and its subfolders, hidden ones left out; links are followed, circles are not."""
     seen: set[str] = set()
     for root, folders, files in os.walk(folder, followlinks=True):
         images = [f for f in folders if f.lower().endswith(".zarr") and is_image_folder(Path(root, f))]
@@ -240,8 +246,18 @@ def _below(folder: Path) -> Iterator[Path]:
         seen.add(real)
         folders[:] = sorted((f for f in folders if not f.startswith(".")), key=_natural)
         for name in files:
-            if not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES):
+            if not name.startswith(".") and name.lower().endswith((*IMAGE_SUFFIXES, *_NOT_READ)):
                 yield Path(root, name)
+
+
+def _taken(files: Iterable[Path], named: Path) -> list[Path]:
+    """Return the images among ``files``; pictures of kinds that are not read are told."""
+    kinds = {file: file.suffix.lower() for file in files}
+    left = Counter(kind for kind in kinds.values() if kind in _NOT_READ)
+    if left:
+        told = ", ".join(f"{count} {kind}" for kind, count in sorted(left.items()))
+        _log.warning("%s: pictures of kinds that are not read are left out (%s); save them as PNG or TIFF", named, told)
+    return [file for file, kind in kinds.items() if kind in (*IMAGE_SUFFIXES, ".zarr")]
 
 
 def _natural(text: str) -> tuple[list[Any], str]:

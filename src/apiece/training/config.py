@@ -13,17 +13,17 @@ from typing import Any, Literal
 
 import yaml
 
+from apiece._limits import parse_time
 from apiece.datasets import image_folders
 from apiece.errors import ConfigError, Option, UnknownNameError
 from apiece.models.contract import Architecture
 
-__all__ = ["TrainConfig", "build_model_config", "cores", "parse_settings", "parse_time"]
+__all__ = ["TrainConfig", "build_model_config", "parse_settings"]
 
 NONE = "none"
 """For random weights, where others would be taken by default."""
 
 _SET = Option("model_settings", flag="--set")
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 # what neither the person nor the architecture says
 _COMMON: dict[str, Any] = {
@@ -44,35 +44,6 @@ _RANGES: tuple[tuple[str, str, str, Callable[[float], bool]], ...] = (
     ("channels", "", "an integer from 1 to 12", lambda v: 1 <= v <= 12 and v == int(v)),
     ("crop", "", "a multiple of 32, at least 64", lambda v: v >= 64 and v % 32 == 0),
 )
-
-
-def parse_time(text: str | float) -> float:
-    """Return seconds from ``"30m"``, ``"1h30m"``, ``"90s"``, ``"2d"`` or a number of seconds.
-
-    Raises
-    ------
-    ConfigError
-        If the text is none of these, or the time is not above 0.
-
-    Examples
-    --------
-    >>> parse_time("1h30m")
-    5400.0
-    """
-    found = re.fullmatch(r"\s*((?:[0-9.]+\s*[smhd]\s*)+)", str(text).lower())
-    try:
-        parts = re.findall(r"([0-9.]+)\s*([smhd])", found[1]) if found else [(str(text), "s")]
-        seconds = math.fsum(float(number) * _UNITS[unit] for number, unit in parts)
-        if not (math.isfinite(seconds) and seconds > 0):
-            raise ValueError
-    except ValueError:
-        raise ConfigError(f"cannot read the time {text!r}; write it as '30m', '1h30m', '90s' or in seconds") from None
-    return seconds
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
@@ -227,7 +198,7 @@ class TrainConfig:
         put("precision", str(self.precision))
         if self.max_time is not None:
             put("max_time", parse_time(self.max_time))
-        put("save_every", 0.0 if _is_number(self.save_every) and self.save_every == 0 else parse_time(self.save_every))
+        put("save_every", parse_time(self.save_every, zero=True))
         self._check_ranges()
         self._check_conflicts()
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
+from apiece._limits import cores
 from apiece.errors import ConfigError, Option
 from apiece.predict import resolve_device
-from apiece.training.config import TrainConfig, cores
+from apiece.training.config import TrainConfig
 
 __all__ = ["Hardware"]
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from apiece._arrays import Array, Float32
+from apiece._limits import cores
 from apiece.errors import ConfigError
 
 __all__ = ["OnnxGraph", "OpenCvGraph", "OpenGraph", "graph_runtime", "installed", "open_graph", "threads"]
@@ -96,4 +97,4 @@ def threads() -> int:
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     if wanted.isdigit() and int(wanted) > 0:
         return int(wanted)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores()

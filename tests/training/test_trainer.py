@@ -25,6 +25,7 @@ from apiece import evaluate, models
 from apiece.errors import ConfigError, DataError, ModelFileError, TrainingError, UnknownNameError
 from apiece.models._engine.folder import load_model
 from apiece.training import TrainConfig, train
+from apiece.training._validate import Validator
 from apiece.training.checkpoint import read_state
 
 Settings = dict[str, Any]
@@ -305,6 +306,30 @@ def test_classes_that_only_one_split_has_are_named(
 def test_early_stopping(tiny: Settings) -> None:
     result = train(**{**tiny, "epochs": 40, "val_every": 0.4, "patience": 2, "lr": 1e-9})
     assert result.steps < 100
+
+
+def test_edges_are_learned_once_by_the_model_that_stays(tiny: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[torch.Tensor] = []
+
+    def edges(self: Validator, module: torch.nn.Module, thresholds: tuple[float, ...]) -> tuple[float, float]:
+        assert not module.training
+        assert len(thresholds) == 2
+        asked.append(next(module.parameters()).clone())
+        return (1.5, 2.5)
+
+    monkeypatch.setattr(Validator, "edges", edges)
+    run = train(**{**tiny, "val_every": 0.4})
+    best = load_model(run.folder)
+    assert best.edges == (1.5, 2.5)
+    assert len(asked) == 1
+    assert torch.equal(asked[0], next(best.module.parameters()))
+    train(**{**tiny, "val_every": 0.4}, resume=True)  # it has ended, and lacks nothing
+    assert len(asked) == 1
+    described = json.loads((run.folder / "model.json").read_text())
+    del described["edges"]  # as if it had been killed before the last thing that it does
+    (run.folder / "model.json").write_text(json.dumps(described))
+    train(**{**tiny, "val_every": 0.4}, resume=True)
+    assert load_model(run.folder).edges == (1.5, 2.5)
 
 
 def test_without_val_a_part_is_held_back(tiny: Settings, caplog: pytest.LogCaptureFixture) -> None:

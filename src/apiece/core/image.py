@@ -114,9 +114,10 @@ class Image:
     alpha: Literal["unassociated", "associated"] | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.pixels, str | Path):
+        given: object = self.pixels
+        if isinstance(given, str | Path):
             raise InvalidInstancesError(
-                f"an image is its pixels, got a path; read it with apiece.read_image({str(self.pixels)!r})"
+                f"an image is its pixels, got a path; read it with apiece.read_image({str(given)!r})"
             )
         pixels = np.asarray(self.pixels)
         if pixels.ndim == 2:

@@ -182,7 +182,8 @@ class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not
 
     def _progress(self) -> float:
         seconds = self.run.plan.seconds or 0.0
-        reserve = 1.2 * self.state.cost + 1.0 if self.state.cost else 0.03 * seconds
+        known = 1.2 * self.state.cost * (1.0 + self.run.validate.edges_share) + 1.0
+        reserve = known if self.state.cost else 0.03 * seconds
         return self.run.plan.progress(self.state.step, self.clock.seconds, reserve)
 
     def _validation_due(self) -> bool:

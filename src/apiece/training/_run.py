@@ -21,7 +21,7 @@ from apiece.datasets import class_counts, with_stuff
 from apiece.datasets.dataset import Dataset, fingerprint
 from apiece.errors import ConfigError, DataError, ModelFileError, Option
 from apiece.formats import stuff_classes
-from apiece.models import load_model, save_model
+from apiece.models import load_model, save_model, save_thresholds
 from apiece.models.contract import Architecture
 from apiece.training._data import CropSet, Order, Store, collate, quiet_worker, repeat_factors, splits_of
 from apiece.training._pretrained import begin, room
@@ -178,8 +178,14 @@ class Run:
             one_piece=self.found.one_piece,
             provenance=self._provenance(),
             metrics=result.numbers,
-            edges=self.validate.edges(self.average.module, result.thresholds),
         )
+
+    def learn_edges(self) -> None:
+        """Add to the model folder how far outlines are off; once, at the end, as it takes as long as a validation."""
+        best = load_model(self.config.folder)
+        if best.edges is None and best.thresholds is not None:
+            edges = self.validate.edges(best.module.to(self.hardware.device), best.thresholds)
+            save_thresholds(self.config.folder, best.thresholds, edges=edges)
 
     def save_state(self) -> None:
         """Write what a resumed run needs."""

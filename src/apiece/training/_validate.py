@@ -95,8 +95,14 @@ class Validator:
                 )
             yield truth, predicted
 
+    @property
+    def edges_share(self) -> float:
+        """How many of the validation images `edges` looks at, 0 to 1."""
+        return min(1.0, _IMAGES / len(self.data))
+
     def edges(self, module: nn.Module, thresholds: tuple[float, ...]) -> tuple[float, float] | None:
         """Return how many times the softness of its masks' edges outlines are off; None if too little is found."""
+        module.eval()
         options = replace(self.options, conf=thresholds, edges=(1.0, 1.0))
         fit = EdgeFit()
         for i in np.unique(np.linspace(0, len(self.data) - 1, _IMAGES).astype(np.int64)).tolist():

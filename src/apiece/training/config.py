@@ -146,7 +146,8 @@ class TrainConfig:
     ema: float | None = None
     """Decay of the moving average of the weights that is validated and saved; 0 turns it off."""
     precision: Literal["auto", "32", "bf16"] = "auto"
-    """``bf16`` is mixed precision; ``auto`` uses it on GPUs and on CPUs that are fast at it (AMX), else ``32``."""
+    """``bf16`` is mixed precision; ``auto`` uses it on GPUs and on CPUs that multiply it in hardware (AMX,
+    AVX-512), else ``32``."""
     balance: Literal["none", "sampling", "loss", "both"] = "none"
     """Help for rare classes: ``sampling`` draws their images more often, ``loss`` gives their loss more weight."""
     clip: float | None = None

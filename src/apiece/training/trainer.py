@@ -47,6 +47,7 @@ def fit(config: TrainConfig, *, splits: tuple[Dataset, Dataset] | None = None) -
                 "this run has ended already; raise " + Option("epochs") + " or " + Option("max_time") + " to go on"
             )
             loop.finish()
+        run.learn_edges()
         report.plot()
     folder, state = run.config.folder, run.state
     numbers = dict(load_model(folder).metrics)

@@ -352,7 +352,9 @@ def against_whole(args: argparse.Namespace) -> None:
                 if name == "whole":
                     seen = model.predict(drawn.image, conf=0.05)
                 else:
-                    seen = Instances.concatenate(list(model.predict_tiled(drawn.image, conf=0.05, halo=args.halo)))
+                    seen = Instances.concatenate(
+                        list(model.predict_tiled(drawn.image, tile=args.tile, conf=0.05, halo=args.halo))
+                    )
             spent[name].update(seconds)
             found.append((truth, seen))
             count[name] += int((seen.scores >= model.thresholds[0]).sum())
@@ -379,6 +381,7 @@ def main() -> None:
     parser.add_argument("part", choices=["join", "huge", "model"])
     parser.add_argument("--model", default="default")
     parser.add_argument("--scenes", type=int, default=3)
+    parser.add_argument("--tile", type=int)
     parser.add_argument("--halo", type=int)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--side", type=int)

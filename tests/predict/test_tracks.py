@@ -109,7 +109,9 @@ def test_by_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     assert not (tmp_path / "again").exists()
 
 
-def test_the_default_model_tracks_what_it_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_model_tracks_what_it_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     y, x = np.mgrid[:96, :128]
     for k in range(4):
         ring = np.hypot(y - 48, x - 50 - 4 * k) < 20
@@ -120,6 +122,10 @@ def test_the_default_model_tracks_what_it_finds(tmp_path: Path, monkeypatch: pyt
         main(["track", "v", "--save", "coco,mots"])
     labels = formats.read("tracks/tracks.json", images="v")
     assert [found.ids.tolist() for _, found in labels] == [[1]] * 4
+    write_image(tmp_path / "v" / "9.png", np.zeros((90, 128, 3), np.uint8))
+    with pytest.raises(SystemExit, match="1"):
+        main(["track", "v", "--out", "again"])
+    assert "9.png is of 90 x 128 pixels, and 0.png of 96 x 128" in capsys.readouterr().err.replace("\n", " ")
 
 
 # --- videos -----------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import numpy as np
 from apiece import formats
 from apiece._ahead import ahead
 from apiece._atomic import staged, take_place
-from apiece.core.image import Image, ImageRef
+from apiece.core.image import Image, ImageRef, Shape
 from apiece.core.instances import Instances
 from apiece.errors import DataError, ImageError, Message
 from apiece.ops import flattened
@@ -179,7 +179,7 @@ class _Run:
             if video in seen:
                 raise DataError(f"frames of the video {video or '.'} are not together; sort the frames")
             seen.add(video)
-            pairs = ((_Shown(ref, image), found) for ref, image, found in group)
+            pairs = _of_one_size(group)
             tracked = (
                 follow(pairs, self.start(), fill=self.fill)
                 if self.link is None
@@ -221,6 +221,19 @@ class _Shown:
 
     ref: ImageRef
     image: Image | None
+
+
+def _of_one_size(frames: Iterable[Frame]) -> Iterator[tuple[_Shown, Instances]]:
+    """Yield the frames of a video; one of another size than the first is refused by its name."""
+    first: tuple[str, Shape] | None = None
+    for ref, image, found in frames:
+        name, size = first = first or (ref.name, found.size)
+        if found.size != size:
+            raise DataError(
+                f"{ref.name} is of {found.size[0]} x {found.size[1]} pixels, and {name} of {size[0]} x {size[1]}: the "
+                "frames of a video have one size; put the others into a folder of their own"
+            )
+        yield _Shown(ref, image), found
 
 
 def _lazily(make: Callable[[], Iterable[tuple[str, Image]]]) -> Iterator[tuple[str, Image]]:

@@ -125,6 +125,22 @@ def test_blocks_are_of_whole_tiles_or_strips_and_of_one_size(
     assert all(top % 512 % tall == 0 for top in tops)
 
 
+@pytest.mark.parametrize(("name", "path"), [("labelmap", "a.tif"), ("ome_zarr", "a.zarr")])
+@pytest.mark.usefixtures("banded")
+def test_each_id_is_that_of_its_mask_where_no_object_lies_in_two_blocks(tmp_path: Path, name: str, path: str) -> None:
+    if name == "ome_zarr":
+        pytest.importorskip("zarr")
+    corner = np.array([(x, y) for y in range(40, SIZE[0] - 40, 160) for x in range(30, SIZE[1] - 40, 160)])
+    corner = corner[(corner // 512 == (corner + 20) // 512).all(1)]
+    masks = Masks.from_boxes(np.hstack([corner, corner + 5 + np.arange(len(corner))[:, None] % 15]), SIZE)
+    ids = np.random.default_rng(5).permutation(len(masks)) + 1  # the blocks do not hold them in order
+    formats.write([(REF, Instances(masks, ids=ids))], tmp_path / path, name)
+    ((_, found),) = formats.read(tmp_path / path, name)
+    assert found.ids is not None
+    assert found.ids.tolist() == sorted(ids.tolist())
+    assert found.masks == masks[np.argsort(ids)]
+
+
 @pytest.mark.usefixtures("banded")
 def test_the_order_of_pieces_changes_nothing(tmp_path: Path) -> None:
     instances = objects()

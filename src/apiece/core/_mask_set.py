@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ from apiece._arrays import Bool, Float, Float32, Int, Int32
 from apiece.core import run_overlap, topology
 from apiece.core._arguments import Index, check_runs, checked_size, integers, resolve_index
 from apiece.core.runs import Keys, Runs, frozen
+from apiece.core.stored_runs import StoredRuns
 
 _DTYPES = (np.int32, np.int32, np.int32, np.int64)
 
@@ -34,6 +35,9 @@ class MaskSet:
 
     def _set(self, size: tuple[int, int], runs: Runs) -> None:
         self.__dict__["size"] = checked_size(size)
+        if isinstance(runs, StoredRuns):
+            self.__dict__["runs"] = runs
+            return
         arrays = (frozen(np.ascontiguousarray(a, t)) for a, t in zip(runs, _DTYPES, strict=True))
         self.__dict__["runs"] = Runs(*arrays)
 
@@ -43,6 +47,14 @@ class MaskSet:
         masks = cls.__new__(cls)
         masks._set(size, runs)
         return masks
+
+    @classmethod
+    def stored(cls, size: tuple[int, int], parts: Iterable[Runs]) -> Self:
+        """Return the masks of several sets of runs, in order, on an image of ``size``; the runs lie in a file.
+
+        So memory holds one set at a time, and afterwards only what is read of the masks. See `StoredRuns`.
+        """
+        return cls.of_runs(size, StoredRuns.write(parts))
 
     @classmethod
     def _pack(cls, size: tuple[int, int], count: int, *loose: Any) -> Self:
@@ -86,11 +98,7 @@ class MaskSet:
         """Return the chosen masks: by an integer array, a bool array of length N, or a slice; an integer gives one."""
         if isinstance(index, slice) and index.step in (None, 1):
             first, last, _ = index.indices(len(self))
-            offsets = self.offsets[first : max(first, last) + 1]
-            a, b = int(offsets[0]), int(offsets[-1])
-            # copied, so that a few masks do not keep the whole set in memory
-            x, y0, y1 = (array[a:b].copy() for array in self.runs[:3])
-            return self.of_runs(self.size, Runs(x, y0, y1, offsets - a))
+            return self.of_runs(self.size, self.runs.span(first, max(first, last)))
         chosen = resolve_index(index, len(self))
         if len(chosen) == len(self) and (chosen[1:] > chosen[:-1]).all():
             return self  # all of them in order

@@ -174,8 +174,8 @@ def shared(a: Runs, i: Int, b: Runs, j: Int) -> Int:
     if len(a.x) + len(b.x) <= _STRIPE:
         return _shared(a, i, b, j)
     each = np.minimum(np.diff(a.offsets)[i], np.diff(b.offsets)[j])
-    out, order = np.zeros(len(i), np.int64), np.argsort(a.boxes[i, 0], kind="stable")
-    # from left to right, so that the pairs of one go are of few masks
+    out, order = np.zeros(len(i), np.int64), np.argsort(a.boxes[:, 1][i], kind="stable")
+    # from the top down, as most files have them, so that the pairs of one go are of few masks that lie side by side
     for lo, hi in chunks(each[order], _RUNS):
         some = order[lo:hi]
         (mine, place), (other, where) = (np.unique(index[some], return_inverse=True) for index in (i, j))

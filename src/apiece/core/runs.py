@@ -139,23 +139,28 @@ class Runs(NamedTuple):
         ``values`` gives an integer for each run of some runs; it is asked for a few masks at a time.
         """
         total = np.zeros(self.number, np.int64)
-        for lo, hi in chunks(np.diff(self.offsets)):
-            some = slice(self.offsets[lo], self.offsets[hi])
-            own = Runs(self.x[some], self.y0[some], self.y1[some], self.offsets[lo : hi + 1] - self.offsets[lo])
+        for lo, hi, own in self.parts():
             total[lo:hi] = segment_sum(values(own), own.offsets)
         return total
+
+    def parts(self, limit: int | None = None) -> Iterator[tuple[int, int, Runs]]:
+        """Yield ranges ``lo, hi`` of masks, as `chunks` does by their runs, and the runs of these masks."""
+        for lo, hi in chunks(np.diff(self.offsets), limit):
+            some = slice(self.offsets[lo], self.offsets[hi])
+            yield lo, hi, Runs(self.x[some], self.y0[some], self.y1[some], self.offsets[lo : hi + 1] - self.offsets[lo])
 
     @property
     def boxes(self) -> Int:
         """Tight boxes, half-open x0, y0, x1, y1: int64 (N, 4); zeros for an empty mask."""
         boxes = np.zeros((self.number, 4), np.int64)
-        some = np.flatnonzero(np.diff(self.offsets))
-        starts = self.offsets[some]
-        if len(some):
-            boxes[some, 0] = self.x[starts]
-            boxes[some, 1] = np.minimum.reduceat(self.y0, starts)
-            boxes[some, 2] = self.x[self.offsets[some + 1] - 1] + 1
-            boxes[some, 3] = np.maximum.reduceat(self.y1, starts)
+        for lo, _, own in self.parts():
+            some = np.flatnonzero(np.diff(own.offsets))
+            starts = own.offsets[some]
+            if len(some):
+                boxes[lo + some, 0] = own.x[starts]
+                boxes[lo + some, 1] = np.minimum.reduceat(own.y0, starts)
+                boxes[lo + some, 2] = own.x[own.offsets[some + 1] - 1] + 1
+                boxes[lo + some, 3] = np.maximum.reduceat(own.y1, starts)
         return boxes
 
     @property
@@ -172,15 +177,17 @@ class Runs(NamedTuple):
             parts = [Runs.pack((np.zeros_like(part[0]), *part), 1, size) for part in cut]
             x, y0, y1, offsets = Runs.concatenate(parts)
             return Runs(x, y0, y1, offsets[[0, -1]])
+        return Runs.concatenate(list(self.merged(group, count, size)))
+
+    def merged(self, group: Int, count: int, size: tuple[int, int]) -> Iterator[Runs]:
+        """Yield the masks that `merge` returns, a few at a time."""
         order = np.argsort(group, kind="stable")
         cuts = np.searchsorted(group[order], np.arange(count + 1))
         each = np.bincount(group, np.diff(self.offsets), count)
-        parts = []
         for lo, hi in chunks(each, _RUNS):
             some = order[cuts[lo] : cuts[hi]]
             own = self.take(some)
-            parts.append(own.merge(group[some] - lo, hi - lo, size))
-        return Runs.concatenate(parts)
+            yield own.merge(group[some] - lo, hi - lo, size)
 
     def take(self, index: Int) -> Runs:
         """Return the masks at ``index``, in the order asked for."""
@@ -195,6 +202,12 @@ class Runs(NamedTuple):
             for given, taken in zip(self[:3], (x, y0, y1), strict=True):
                 taken[place] = given[runs]
         return Runs(x, y0, y1, offsets)
+
+    def span(self, first: int, stop: int) -> Runs:
+        """Return the masks from ``first`` to ``stop - 1``, copied: they do not keep the whole set in memory."""
+        offsets = self.offsets[first : stop + 1]
+        x, y0, y1 = (array[offsets[0] : offsets[-1]].copy() for array in self[:3])
+        return Runs(x, y0, y1, offsets - offsets[0])
 
     def stretch(self, first: int, stop: int) -> Runs:
         """Return the runs from ``first`` to ``stop - 1``, of as many masks as all are."""
@@ -335,18 +348,18 @@ def stripes(sets: Sequence[Runs], limit: int, common: bool = True) -> Iterator[t
     >>> list(stripes([Masks.from_boxes([[1, 0, 5, 2], [2, 0, 4, 1]], (3, 9)).runs], 3))
     [(1, 3), (3, 5)]
     """
-    some = [runs.x for runs in sets if len(runs.x)]
+    some = [runs for runs in sets if len(runs.x)]
     if len(some) < (len(sets) if common else 1):
         return
-    begin, end = [int(x.min()) for x in some], [int(x.max()) for x in some]
+    ends = [[(own.x.min(), own.x.max()) for _, _, own in runs.parts() if len(own.x)] for runs in some]
+    begin, end = [int(min(low for low, _ in one)) for one in ends], [int(max(high for _, high in one)) for one in ends]
     first, last = (max(begin), min(end)) if common else (min(begin), max(end))
     if last < first:
         return
     held = np.zeros(last - first + 1, np.int64)
-    for x in some:
-        for lo in range(0, len(x), CHUNK):
-            here = x[lo : lo + CHUNK]
-            held += np.bincount(here[(here >= first) & (here <= last)] - first, minlength=len(held))
+    for runs in some:
+        for _, _, own in runs.parts():
+            held += np.bincount(own.x[(own.x >= first) & (own.x <= last)] - first, minlength=len(held))
     for lo, hi in chunks(held, limit):
         yield first + lo, first + hi
 

@@ -109,8 +109,9 @@ def _edges(side: Int) -> tuple[Int, Int, Bool]:
     new = np.append(True, (np.diff(group[order]) != 0) | (np.diff(own[order]) != 0))[: len(order)]
     begins, ends = order[new], order[np.append(new[1:], True)[: len(order)]]
     next_ = ~new[1:] & (np.diff(frame[order]) == 1)
-    tracks = {(g, i): row for g, i, row in zip(group[ends].tolist(), own[ends].tolist(), ends.tolist(), strict=True)}
     children = begins[parent[begins] > 0]
+    ends = ends[np.isin(own[ends], parent[children])]
+    tracks = {(g, i): row for g, i, row in zip(group[ends].tolist(), own[ends].tolist(), ends.tolist(), strict=True)}
     mothers = [tracks.get((g, p), -1) for g, p in zip(group[children].tolist(), parent[children].tolist(), strict=True)]
     mother = np.array(mothers, np.int64)
     there = (mother >= 0) & (frame[mother] < frame[children])

@@ -14,7 +14,8 @@ import tifffile
 from apiece._arrays import Array, Int, UInt32
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks, label_map_masks
-from apiece.core.runs import paint
+from apiece.core.runs import Runs, paint
+from apiece.core.stored_runs import StoredRuns
 from apiece.errors import FormatError, ImageError
 from apiece.formats._kit.label_images import decoding, note_text
 from apiece.formats._kit.label_sets import LabelImageSet
@@ -97,15 +98,19 @@ def is_banded(path: Path, page: int | None) -> bool:
 
 
 def read_in_bands(path: Path, page: int | None) -> Instances:
-    """Return what a label image of any size holds; ids are its values. Its pixels are in memory band by band."""
-    values, parts = [np.zeros(0, np.int64)], list[Masks]()
-    for _, own, masks in blocks(path, page):
-        values.append(own)
-        parts.append(masks)
+    """Return what a label image of any size holds; ids are its values. The masks lie in a file, see `StoredRuns`."""
+    values, size = [np.zeros(0, np.int64)], (0, 0)
+
+    def parts() -> Iterator[Runs]:
+        nonlocal size
+        for _, own, masks in blocks(path, page):
+            values.append(own)
+            size = masks.size
+            yield masks.runs
+
+    found = StoredRuns.write(parts())
     ids, group = np.unique(np.concatenate(values), return_inverse=True)
-    whole = Masks.concatenate(parts)
-    del parts, masks
-    return Instances(whole if len(ids) == len(whole) else whole.merge(group, len(ids)), ids=ids)
+    return Instances(Masks.stored(size, found.merged(group, len(ids), size)), ids=ids)
 
 
 def pieces_in_bands(path: Path, page: int | None) -> Iterator[Instances]:

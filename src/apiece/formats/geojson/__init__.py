@@ -125,19 +125,16 @@ class _FeatureSet(FileSet):
 
     @uncollected()
     def record(self, index: int) -> Record:
-        """Return the image with all objects; the outlines of a few are in memory at a time."""
+        """Return the image with all objects; few outlines are in memory at a time, and no masks of a large file."""
         ref, size = self.refs[index], self._size(index)
-        objects = list(self._objects(index, size))
-        if not objects:
-            return ref, nobody(size, self.classes)
-        whole = Objects.concatenate(objects)
+        whole = Objects.joined(self._objects(index, size), size, self._is_large(index))
         return ref, whole.instances(self.classes, all(one.score is not None for one in whole.said))
 
     def pieces(self, index: int) -> Iterator[Record]:
         """Yield the image with the objects of some features after those of others."""
-        ref, file, found = self.refs[index], self.files[index], self.rows[index]
+        ref, found = self.refs[index], self.rows[index]
         beyond = 1 if found.highest is None else found.highest + 1
-        if file.stat().st_size <= _LARGE or beyond + found.count >= 2**63:
+        if not self._is_large(index) or beyond + found.count >= 2**63:
             yield self.record(index)
             return
         size, empty = self._size(index), True
@@ -171,6 +168,9 @@ class _FeatureSet(FileSet):
                 continue
             found += own
         return _joined(found)
+
+    def _is_large(self, index: int) -> bool:
+        return self.files[index].stat().st_size > _LARGE
 
     def _size(self, index: int) -> Size:
         ref = self.refs[index]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, cast
@@ -12,7 +12,7 @@ import numpy as np
 from apiece._arrays import Array, Int
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.core.runs import sums
+from apiece.core.runs import Runs
 from apiece.errors import InvalidInstancesError
 from apiece.formats._kit.border import Border
 from apiece.formats._kit.checks import BadEntryError, Size, an_object, finite, is_int64
@@ -142,12 +142,19 @@ class Objects(NamedTuple):
     ids: list[Any]
 
     @classmethod
-    def concatenate(cls, sets: list[Objects]) -> Objects:
-        """Return the objects of several sets, one at least."""
-        before = sums([len(one.said) for one in sets]).tolist()
-        of = [k + base for one, base in zip(sets, before[:-1], strict=True) for k in one.of]
-        said, ids = [v for one in sets for v in one.said], [v for one in sets for v in one.ids]
-        return cls(Masks.concatenate([one.masks for one in sets]), said, of, ids)
+    def joined(cls, sets: Iterable[Objects], size: Size, store: bool) -> Objects:
+        """Return the objects of several sets on an image of (height, width); ``store``: the masks in a file."""
+        said, of, ids = list[Said](), list[int](), list[Any]()
+
+        def parts() -> Iterator[Runs]:
+            for one in sets:
+                of.extend(k + len(said) for k in one.of)
+                said.extend(one.said)
+                ids.extend(one.ids)
+                yield one.masks.runs
+
+        masks = Masks.stored(size, parts()) if store else Masks.of_runs(size, Runs.concatenate(list(parts())))
+        return cls(masks, said, of, ids)
 
     def instances(self, classes: tuple[str, ...], scored: bool, free: Iterator[int] | None = None) -> Instances:
         """Return them as `assemble` does.

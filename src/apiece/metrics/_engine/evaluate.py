@@ -157,12 +157,14 @@ def evaluate(
     images = 0
     given = {"searched": searched, "frames": frames, "ids": ids, "names": names}
     facts = {name: iter(values) for name, values in given.items() if values is not None}
-    for group in grouped(itertools.chain(head, stream), _MAX_RUNS, _MAX_IMAGES):
+    first = (head.pop() for _ in list(head))  # nothing is held of an image that was taken in
+    for group in grouped(itertools.chain(first, stream), _MAX_RUNS, _MAX_IMAGES):
         known: dict[str, Any] = {name: _next(name, rest, len(group), images) for name, rest in facts.items()}
         pairs_now = [(truth, ranked) for truth, ranked, *_ in group]
         batch = replace(Batch.of(images, pairs_now, known_classes, known.pop("names", None)), **known)
         running.update(batch, group)
         images += batch.count
+        del group, batch, pairs_now
     return running.collect(images, bootstrap, seed)
 
 

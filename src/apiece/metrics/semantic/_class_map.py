@@ -17,8 +17,8 @@ from apiece._arrays import Float, Int, Int32
 from apiece.core.runs import Keys, stripes
 from apiece.metrics._kit.batch import Batch, Side
 
-_RUNS = 1 << 19
-"""Runs of truth and predictions that are painted at once (some 100 MB)."""
+_RUNS = 1 << 18
+"""Runs of truth and predictions that are painted at once (some 50 MB)."""
 
 
 def class_pixels(batch: Batch, conf: Float, void: bool = False) -> Int:

@@ -1,0 +1,81 @@
+"""`StoredRuns`: the runs of masks in a temporary file, for images whose objects are too many for memory."""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+
+from apiece._arrays import Int
+from apiece.core.runs import Runs, sums
+
+__all__ = ["StoredRuns"]
+
+_DROP: int | None = getattr(mmap, "MADV_DONTNEED", None)  # not on Windows
+_RUNS = 1 << 18
+"""Runs that are read in one go (3 MB)."""
+
+
+class StoredRuns(Runs):
+    """`Runs` whose ``x``, ``y0`` and ``y1`` lie in temporary files that are mapped into memory.
+
+    They are equal to `Runs` in every respect but one: what was read for a few masks (``take``, ``span``, ``parts``)
+    leaves memory again. The files have no name, and end with the runs.
+    """
+
+    maps: tuple[mmap.mmap, ...]
+
+    @classmethod
+    def write(cls, parts: Iterable[Runs]) -> StoredRuns:
+        """Return the masks of several sets, in order; one set is in memory at a time."""
+        counts = [np.zeros(0, np.int64)]
+        with ExitStack() as opened:
+            files = [opened.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
+            for runs in parts:
+                for file, values in zip(files, runs, strict=False):
+                    file.write(np.ascontiguousarray(values, np.int32).data)
+                counts.append(np.diff(runs.offsets))
+            offsets = sums(np.concatenate(counts))
+            for file in files:
+                file.flush()
+            some = files if offsets[-1] else []  # nothing cannot be mapped
+            maps = tuple(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) for file in some)
+        x, y0, y1 = [np.frombuffer(one, np.int32) for one in maps] or [np.zeros(0, np.int32)] * 3
+        stored = cls(x, y0, y1, offsets)
+        stored.maps = maps
+        return stored
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Runs, tuple(self)
+
+    def take(self, index: Int) -> Runs:
+        """Return the masks at ``index``, in the order asked for, in memory."""
+        taken = super().take(index)
+        self._drop()
+        return taken
+
+    def span(self, first: int, stop: int) -> Runs:
+        """Return the masks from ``first`` to ``stop - 1``, in memory."""
+        some = super().span(first, stop)
+        self._drop()
+        return some
+
+    def parts(self, limit: int | None = _RUNS) -> Iterator[tuple[int, int, Runs]]:
+        """Yield what `Runs.parts` does; a part leaves memory when the next one is asked for."""
+        for part in super().parts(limit):
+            yield part
+            self._drop()
+
+    def between(self, left: int, right: int) -> Runs:
+        """Return what of each mask lies in the columns from ``left`` to ``right - 1``, in memory."""
+        return Runs.concatenate([own.between(left, right) for _, _, own in self.parts()] or [self])
+
+    def _drop(self) -> None:
+        """Let go of the pages that are in memory; they are read again when they are needed."""
+        for one in getattr(self, "maps", ()):  # not of what `_replace` makes
+            if _DROP is not None:
+                one.madvise(_DROP)

@@ -11,7 +11,8 @@ from apiece import Instances, Masks
 from apiece.calibration import Calibration
 from apiece.core.image import PixelSize
 from apiece.measurements import measure
-from apiece.measurements._kit.separated import fit, sides_of
+from apiece.measurements._kit.border import border_of, unbroken
+from apiece.measurements._kit.separated import fit
 
 SIDE = 90
 
@@ -158,35 +159,40 @@ def test_on_a_plane_its_area_follows_that_of_the_outline() -> None:
     np.testing.assert_allclose(there["fitted_area"] / there["area"], flat["fitted_area"] / flat["area"])
 
 
-def test_pixel_sides_are_those_between_a_mask_and_its_surroundings() -> None:
-    dense = np.zeros((4, 12, 12), bool)
+def test_border_pixels_are_those_with_a_side_between_a_mask_and_its_surroundings() -> None:
+    dense = np.zeros((5, 12, 12), bool)
     dense[0, 3:7, 2:5], dense[0, 2, 3], dense[0, 5:9, 5] = True, True, True
     dense[1, 1:4, 1:4], dense[1, 2, 2] = True, False  # a hole
     dense[2, 1:3, 1], dense[2, 6:8, 2] = True, True  # columns that do not touch
     dense[3, 4, 4] = True
     masks = Masks.from_dense(dense)
-    sides = sides_of(masks)
-    found = {tuple(int(v) for v in side) for side in zip(*sides, strict=True)}
-    assert len(found) == len(sides.own)
-    expected = {
-        (own, x, y, dx, dy)
-        for own in (0, 3)
-        for y, x in np.argwhere(dense[own]).tolist()
-        for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1))
-        if not dense[own, y + dy, x + dx]
-    }
-    assert found == expected
+    assert unbroken(masks).tolist() == [True, False, False, True, False]
+    border = border_of(masks[[0, 3]], (2.0, 1.0))
+    for row, mask in enumerate(dense[[0, 3]]):
+        expected = {}
+        for y, x in np.ndindex(12, 12):
+            up, beside = (
+                any(mask[y, x] != mask[j, i] for j, i in near if 0 <= j < 12 and 0 <= i < 12)
+                for near in (((y - 1, x), (y + 1, x)), ((y, x - 1), (y, x + 1)))
+            )
+            if up or beside:
+                expected[2 * (x + 0.5), y + 0.5] = (1.0 if mask[y, x] else -1.0, up, beside)
+        pixels = border.pixels
+        columns = (*pixels.place[:, row], pixels.sign[row], border.upright[row], border.sideways[row])
+        found = [(x, y, sign, up, beside) for x, y, sign, up, beside in zip(*columns, strict=True) if up or beside]
+        assert len(found) == len(expected)
+        assert {(x, y): (sign, up, beside) for x, y, sign, up, beside in found} == expected
 
 
 def test_a_fit_leaves_every_pixel_on_its_side() -> None:
     masks = drawn("ellipse", 50, 30, count=20)
     start = np.stack((*masks.centroids.T, np.zeros(20), np.full(20, 20.0), np.full(20, 20.0)), 1)
-    assert len(fit("ellipse", sides_of(masks), start, np.arange(20)).own) == 0  # far from any
+    assert len(fit("ellipse", border_of(masks), start, np.arange(20)).own) == 0  # far from any
     moments = measure(Instances(masks))
     start[:, 2:] = np.stack(
         [np.radians(moments["orientation"]), moments["major_axis"] / 2, moments["minor_axis"] / 2], 1
     )
-    found = fit("ellipse", sides_of(masks), start, np.arange(0, 20, 2))
+    found = fit("ellipse", border_of(masks), start, np.arange(0, 20, 2))
     assert len(found.own) >= 8
     assert set(found.own) <= set(range(0, 20, 2))
     y, x = np.mgrid[:SIDE, :SIDE] + 0.5

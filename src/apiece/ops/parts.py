@@ -53,8 +53,10 @@ def holes_of(masks: Masks) -> tuple[Masks, Int]:
     """
     found = [(masks[:0], np.zeros(0, np.int64))]
     for lo, hi in chunks(np.diff(masks.offsets), _RUNS):
-        pieces, owner = parts_of(_enclosed(masks if hi - lo == len(masks) else masks[lo:hi]))
-        found.append((pieces, lo + owner))
+        some = _enclosed(masks if hi - lo == len(masks) else masks[lo:hi])
+        if len(some.x):
+            pieces, owner = parts_of(some)
+            found.append((pieces, lo + owner))
     return Masks.concatenate([one for one, _ in found]), np.concatenate([owner for _, owner in found])
 
 
@@ -72,6 +74,8 @@ def _enclosed(masks: Masks) -> Masks:
     top, bottom = y0[heads], y1[np.append(heads[1:], len(x))[: len(heads)] - 1]
     owner = np.searchsorted(offsets, heads, "right") - 1
     gap = np.flatnonzero(~first)
+    if not len(gap):
+        return Masks.empty(masks.size, len(masks))
     begin, which = np.searchsorted(gap, offsets), np.searchsorted(gap, heads)
     del gap
     gaps = Runs(x[~first], y1[:-1][~first[1:]], y0[~first], begin)

@@ -118,10 +118,12 @@ class Needs:
     Attributes
     ----------
     measures : names of measures, as `apiece.measurements` knows them.
+    of : classes of the objects that are measured, or ``any``; of no class, all objects are.
     image, layout : whether it looks at pixels, and whether it compares with the file's layout.
     """
 
     measures: frozenset[str] = frozenset()
+    of: frozenset[str] = frozenset()
     image: bool = False
     layout: bool = False
 

@@ -48,7 +48,7 @@ class Defect:
 
 
 def _needs(rule: Defect) -> Needs:
-    return Needs(frozenset({rule.of}))
+    return Needs(frozenset({rule.of}), frozenset(rule.defect))
 
 
 def _read(scene: Scene, rule: Defect) -> Iterator[Readings]:

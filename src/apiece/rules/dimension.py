@@ -59,7 +59,7 @@ class Dimension:
 
 
 def _needs(rule: Dimension) -> Needs:
-    return Needs(frozenset({rule.of}))
+    return Needs(frozenset({rule.of}), frozenset(rule.dimension))
 
 
 def _read(scene: Scene, rule: Dimension) -> Iterator[Readings]:

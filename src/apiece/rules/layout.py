@@ -59,7 +59,8 @@ class _Compared:
 
 def _needs(rule: LayoutRule) -> Needs:
     asked = {"orientation": rule.turn, "area": rule.size}
-    return Needs(frozenset(name for name, limit in asked.items() if limit is not None), layout=True)
+    measures = frozenset(name for name, limit in asked.items() if limit is not None)
+    return Needs(measures, frozenset(rule.layout), layout=True)
 
 
 def _compare(scene: Scene, layout: Layout, placement: Placement) -> _Compared:

@@ -39,7 +39,7 @@ def turned(angle: Float, expected: npt.ArrayLike) -> Float:
 
 
 def _needs(rule: Orientation) -> Needs:
-    return Needs(frozenset({"orientation"}))
+    return Needs(frozenset({"orientation"}), frozenset(rule.orientation))
 
 
 def _read(scene: Scene, rule: Orientation) -> Iterator[Readings]:

@@ -106,12 +106,13 @@ def measure(
         calibration.check(instances.size)
         size = None
     pixels, data = (None, None) if image is None else (image.colours().pixels, image.data)
-    wanted = _select(properties, 0 if pixels is None else pixels.shape[2], instances.full is not None)
+    every = families()
+    wanted = _select(every, properties, 0 if pixels is None else pixels.shape[2], instances.full is not None)
     columns, units = _identity(instances), dict[str, str]()
     request_scale = (1.0, 1.0) if size is None else (size.x, size.y)
     measured: Columns = {}
     asked = {p.name for p in wanted}
-    for family in families():
+    for family in every:
         names = frozenset(p.name for p in family.properties if p.name in asked)
         if names:
             masks = instances.masks
@@ -156,7 +157,10 @@ def _widths(
     masks, edge = instances.masks, edges(instances)
     side = np.sqrt(scale[0] * scale[1]) if calibration is None else pixel_sides(masks, calibration)
     error = 0.0 if calibration is None else calibration.scale_error
-    around = crofton(masks)
+    if calibration is None and scale[0] == scale[1] and "perimeter" in measured:
+        around = measured["perimeter"] / scale[0]
+    else:
+        around = crofton(masks)
     widths = {
         p.name: p.half_width(measured[p.name], around, edge, side, error, measured.get(f"{p.name}_spread"))
         for p in wanted
@@ -285,9 +289,9 @@ def _pixel_size(given: PixelSize | str | None, image: Image | Pyramid | None) ->
     return given if given is not None or image is None else image.pixel_size
 
 
-def _select(names: Sequence[str] | None, channels: int, has_full: bool) -> list[Property]:
+def _select(every: Sequence[Measure], names: Sequence[str] | None, channels: int, has_full: bool) -> list[Property]:
     """Return the properties with these names, or all that can be measured; of 0 channels is no image."""
-    known = {p.name: (p, family) for family in families() for p in family.properties}
+    known = {p.name: (p, family) for family in every for p in family.properties}
     if names is None:
         return [p for p, f in known.values() if not f.on_request and _lacking(f, channels, has_full) is None]
     if isinstance(names, str):

@@ -10,20 +10,23 @@ import numpy as np
 
 from apiece._arrays import Array, Bool, Float, Int
 from apiece.core.masks import Masks
+from apiece.core.runs import chunks
+from apiece.measurements._kit.border import border_of, unbroken
 from apiece.measurements._kit.forms import AREA, MAJOR, MINOR
 from apiece.measurements._kit.holes import holes_of
 from apiece.measurements._kit.moments import ellipses
-from apiece.measurements._kit.separated import Fit, Kind, fit, outline, sides_of
+from apiece.measurements._kit.separated import Fit, Kind, fit, outline
 
 __all__ = ["with_fits"]
 
 _OUTLINE = {"disc": 28.0, "ellipse": 55.0, "rectangle": 55.0, "stadium": 55.0}
 _WIDE = 2.5  # pixels of width
-_BLOCK = 256  # masks fitted together
+_BLOCK = 1 << 15  # about how many pixels are fitted together
 _SURE = 0.95  # share of rectangles among the forms that fit from which it is one
 _COMMON = 9.2  # squared distance of two centres, in what pixels leave open, up to which they are one (99% are)
 _HOLDS = {3: 1.88, 5: 1.96}  # standard deviations that hold 95%, of forms with so many numbers: of a ball, and measured
 _AREA = {"disc": (np.pi, 0), "ellipse": (np.pi, 0), "rectangle": (4, 0), "stadium": (4, 4 - np.pi)}
+_STRAIGHT = 0.5  # pixels: a stadium with shorter sides is taken for a disc or an ellipse
 _NEAR = 0.2  # pixels by which the sides of a rectangle around the hull are off at most
 
 
@@ -84,8 +87,8 @@ def with_fits(
     unit = (scale[0] / side, scale[1] / side)
     found = {name: values.copy() for name, values in out.items()}
     ring = np.flatnonzero(masks.holes == 1)
-    holes = holes_of(masks[ring])
     if len(ring):
+        holes = holes_of(masks[ring])
         filled = Masks.concatenate((masks, holes)).merge(np.append(np.arange(len(masks)), ring), len(masks))
         axes = ellipses(filled, unit)
     else:
@@ -119,7 +122,7 @@ def _forms(
     rectangle : float64 (3, N), angle, length and width of that around each hull; None: only ellipses are looked for.
     """
     count, (height, width), box = len(masks), masks.size, masks.boxes
-    whole = (box[:, :2] > 0).all(1) & (box[:, 2] < width) & (box[:, 3] < height)
+    whole = (box[:, :2] > 0).all(1) & (box[:, 2] < width) & (box[:, 3] < height) & unbroken(masks)
     if edges is not None:
         whole &= edges > 4
     x, y = (masks.centroids * np.array(unit)).T
@@ -140,14 +143,18 @@ def _forms(
         turn, long, wide = rectangle
         most = 2 * _NEAR * (long + wide)
         add("rectangle", turn, long, wide, long * wide, most)
-        add("stadium", turn, long, wide, (long - wide) * wide + np.pi / 4 * wide**2, most)
+        most_long = np.where(long - wide >= _STRAIGHT, most, -1)
+        add("stadium", turn, long, wide, (long - wide) * wide + np.pi / 4 * wide**2, most_long)
     value, off, angle, around = (np.full((count, *more), np.nan) for more in ((6,), (6, 6), (), ()))
     out = _Forms(value, off, angle, around, np.zeros(count, bool))
     some = np.flatnonzero(np.any([near for _, near in trials.values()], axis=0))
-    for block in (some[k : k + _BLOCK] for k in range(0, len(some), _BLOCK)):
-        sides, fits, open_ = sides_of(masks[block]), {}, np.ones(len(block), bool)
+    around = 4 * (box[some, 2:] - box[some, :2]).sum(1)
+    order = np.argsort(around, kind="stable")  # rows of pixels are as long as the longest
+    for lo, hi in chunks(around[order].astype(np.int64), _BLOCK):
+        block = some[order[lo:hi]]
+        border, fits, open_ = border_of(masks[block], unit), {}, np.ones(len(block), bool)
         for name, (start, near) in trials.items():
-            fits[name] = fit(name, sides, start[block], np.flatnonzero(near[block] & open_), unit)
+            fits[name] = fit(name, border, start[block], np.flatnonzero(near[block] & open_), unit)
             open_[fits["disc"].own] = False
         for whole_column, column in zip(out, _mixed(fits, len(block)), strict=True):
             whole_column[block] = column

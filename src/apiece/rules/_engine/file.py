@@ -121,11 +121,14 @@ class RuleSet:
     @cached_property
     def needs(self) -> Needs:
         """What all rules together need to know of a picture."""
-        measures = frozenset[str]().union(*(rule.needs.measures for rule in self.rules))
+        every = [rule.needs for rule in self.rules if rule.needs.measures]
+        measures, of = (frozenset[str]().union(*sets) for sets in ((n.measures for n in every), (n.of for n in every)))
+        if measures & {p.name for f in families() if f.together for p in f.properties}:
+            of = frozenset()
         placed = self.head.layout is not None and self.head.layout.register == "image"
         image = placed or any(rule.needs.image for rule in self.rules)
         image = image or bool(measures & {p.name for f in families() if f.needs_image for p in f.properties})
-        return Needs(measures, image, self.head.layout is not None)
+        return Needs(measures, of, image, self.head.layout is not None)
 
     def lowest_scores(self, own: Mapping[str, float]) -> dict[str, float]:
         """Return the lowest score of each class at which a model has to show objects, doubtful objects among them.

@@ -176,7 +176,7 @@ def scene_of(
         close = (np.abs(scores - lowest) < head.doubt) & (lowest > 0)
     return Scene(
         instances, image, size, counted, close, _edges(head.edge, instances, size), rules.zones, layout, reference,
-        needs.measures, measures(),
+        needs.measures, needs.of, measures(),
     )  # fmt: skip
 
 

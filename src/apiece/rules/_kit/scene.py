@@ -67,6 +67,7 @@ class Scene:
     zones : by name.
     layout, reference : where parts belong, and its picture if it has one.
     wanted : names of the measures that rules ask for.
+    of : classes of the objects that are measured, or ``any``; of no class, all objects are.
     properties : what each measure is, by name.
     """
 
@@ -80,6 +81,7 @@ class Scene:
     layout: Layout | None = None
     reference: Image | None = None
     wanted: frozenset[str] = frozenset()
+    of: frozenset[str] = frozenset()
     properties: Mapping[str, Property] = field(default_factory=dict)
     _kept: dict[Hashable, Any] = field(default_factory=dict)
 
@@ -183,33 +185,45 @@ class Scene:
         return "any" in classes or bool(set(classes) & {found.classes[k] for k in found.labels[found.crowd]})
 
     @cached_property
+    def _rows(self) -> Int:
+        """Which objects are measured."""
+        return self.members(tuple(sorted(self.of))).index if self.of else np.arange(len(self.instances))
+
+    @cached_property
     def _table(self) -> Any:
-        kinds = {self.properties[name].dimension for name in self.wanted if name in self.properties}
-        behind = _AXES if "degree" in kinds else frozenset[str]()
-        if kinds & {"length", "area"}:
+        asked = [self.properties[name] for name in sorted(self.wanted) if name in self.properties]
+        behind = _AXES if any(p.dimension == "degree" for p in asked) else frozenset[str]()
+        if any(p.dimension == "area" and not p.spread for p in asked):
             behind |= {"perimeter"}
-        return measure(self.instances, self.image, pixel_size=self.size, properties=sorted(self.wanted | behind))
+        edges = self.edges.take(self._rows)
+        found = self.instances[self._rows].replace(attributes={"edge": edges.point, "edge_mean": edges.mean})
+        names = sorted(self.wanted | behind)
+        return measure(found, self.image, pixel_size=self.size, properties=names, uncertainty=True)
 
     def measured(self, name: str) -> tuple[Float, Float]:
         """Return a measure of each object, in the picture's units, and half the width of its 95% interval.
 
         Of lengths and areas the interval is that of `apiece measure --uncertainty`. Lengths for which it tells none,
-        such as perimeters, are off by as much as the outline is on both sides.
+        such as perimeters, are off by as much as the outline is on both sides. Objects that no rule has measured have
+        none (NaN).
         """
         return self.kept(("measured", name), lambda: self._measured(name))
 
     def _measured(self, name: str) -> tuple[Float, Float]:
         if name not in self._table.columns:
             raise ConfigError(f"{name} has a value for each channel of this picture; a rule needs one value")
-        values = self._table[name].astype(np.float64)
-        prop = self.properties[name]
-        if prop.dimension == "degree":
-            return values, self._angle_spread
-        return values, prop.half_width(values, self._around, self.edges, self.scale)
+        out = np.full((2, len(self.instances)), np.nan)
+        out[:, self._rows] = self._table[name], self._spread(name)
+        return out[0], out[1]
 
-    @cached_property
-    def _around(self) -> Float:
-        return self._table["perimeter"] / self.scale if "perimeter" in self._table.columns else np.zeros(0)
+    def _spread(self, name: str) -> Float:
+        table, prop, known = self._table, self.properties[name], f"{name}_u95"
+        if known in table.columns:
+            return np.nan_to_num(table[known])
+        if prop.dimension == "degree":
+            return self._angle_spread
+        around = table["perimeter"] / self.scale if prop.dimension == "area" else np.zeros(0)
+        return prop.half_width(table[name], around, self.edges.take(self._rows), self.scale)
 
     def unit_of(self, name: str) -> str:
         """Return the unit of a measure."""
@@ -217,9 +231,9 @@ class Scene:
 
     @cached_property
     def _angle_spread(self) -> Float:
-        """How far the direction of an object is off, in degrees: 90 where it is as long as wide."""
+        """How far the direction of each measured object is off, in degrees: 90 where it is as long as wide."""
         long, short = (self._table[name].astype(np.float64) for name in ("major_axis", "minor_axis"))
-        step = 2 * self.edge * self.scale
+        step = 2 * self.edge[self._rows] * self.scale
         return np.where(long - short <= step, 90.0, np.degrees(np.arctan2(step, long - short)))
 
     @cached_property

@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy.special import erfcx, expit
 
-from apiece._arrays import Array, Float, Int
+from apiece._arrays import Array, Bool, Float, Int
 from apiece.measurements._kit.border import Border, Pixels
 
 __all__ = ["Fit", "Kind", "fit", "outline"]
@@ -77,26 +77,31 @@ def fit(kind: Kind, border: Border, start: Float, which: Int, scale: tuple[float
     x, y = np.abs(slope[:, :2] * np.array(scale)[:, None]).transpose(1, 0, 2)
     crossed = (border.upright[which] & (y >= x - 1e-9)) | (border.sideways[which] & (x >= y - 1e-9))
     near = every.where(crossed & (np.abs(distance) < _REACH), form[:, :2])
-    own, beside, tau = np.arange(len(which)), distance, np.ones(len(which))
+    own, ended = np.arange(len(which)), list[tuple[Int, Float, Float]]()
     worst = (every.sign * distance).max(1, initial=-np.inf)
     for k in range(_STEPS):
-        kept = np.flatnonzero(worst <= max(_FAR[kind] * _FALL ** max(k - 1, 0), _HOPE))
-        if len(kept) < len(own):
-            own, form, near = own[kept], form[kept], near.rows(kept)
+        own, form, near = _some(worst <= max(_FAR[kind] * _FALL ** max(k - 1, 0), _HOPE), own, form, near)
         if not len(own):
-            return _none()
+            break
         last = _LAST / outline(kind, form)
         tau = np.maximum(_FIRST * _FALL**k, last)
         distance, slope = _distances(kind, form, near)
         beside = near.sign * distance
         worst = beside.max(1)
         _, move = _step(kind, form, near.sign, beside, slope, tau, tau)
-        if (tau == last).all() and (move <= _STILL * tau).all():
-            break
+        # each mask has steps of its own: what lies beside it changes nothing
+        still = ((tau == last) & (move <= _STILL * tau)) | (k == _STEPS - 1)
+        if still.any():
+            cost = np.asarray(np.logaddexp(0, beside[still] / tau[still, None]).sum(1))
+            ended.append((own[still], form[still], cost))
+            worst[still] = np.inf
         if k == _NARROW:
             near = near.where(np.abs(beside) < _HOPE, form[:, :2])
-    cost = np.asarray(np.logaddexp(0, beside / tau[:, None]).sum(1))
-    kept = np.flatnonzero(cost <= _COST)
+    if not ended:
+        return _none()
+    own, form, cost = (np.concatenate(values) for values in zip(*ended, strict=True))
+    kept = np.argsort(own)
+    kept = kept[cost[kept] <= _COST]
     own, form, cost, every = own[kept], form[kept], cost[kept], every.rows(own[kept])
     distance, slope = _distances(kind, form, every)
     beside = every.sign * distance
@@ -115,6 +120,11 @@ def fit(kind: Kind, border: Border, start: Float, which: Int, scale: tuple[float
     form[turned, 2] += np.pi / 2
     form[turned, 3:], off[turned] = form[turned, :2:-1], off[turned][:, _TURNED][:, :, _TURNED]
     return Fit(which[own], form, off, room / 2 - cost)
+
+
+def _some(kept: Bool, own: Int, form: Float, near: Pixels) -> tuple[Int, Float, Pixels]:
+    """Return the masks that are kept."""
+    return (own, form, near) if kept.all() else (own[kept], form[kept], near.rows(np.flatnonzero(kept)))
 
 
 def _none() -> Fit:

@@ -13,6 +13,7 @@ from apiece import Instances, Masks
 from apiece.errors import DataError
 from apiece.measurements import measure
 from apiece.rules import judge, judge_batch
+from apiece.rules._engine.verdicts import scene_of
 
 from .drawn import CLASSES, SIZE, Box, found, painted, rules, verdict
 
@@ -220,3 +221,17 @@ def test_a_file_that_names_the_score_of_one_class_leaves_those_of_others(tmp_pat
     text = "- count: chip\n  equals: 0\n- count: screw\n  equals: 1"
     one = verdict(tmp_path, text, parts, "score: {screw: 0.2}", scores=[0.4, 0.3], score={"chip": 0.6, "screw": 0.6})
     assert one.outcome == "pass"
+
+
+def test_only_objects_that_rules_ask_for_are_measured(tmp_path: Path) -> None:
+    text = "- dimension: chip\n  of: feret_max\n  min: 1 px\n- count: screw\n  equals: 4"
+    ruleset = rules(tmp_path, text)
+    assert ruleset.needs.of == {"chip"}
+    values, half = scene_of(ruleset, found([CHIP, *SCREWS])).measured("feret_max")
+    assert np.isfinite(values).tolist() == [True, False, False, False, False]
+    alone, own = scene_of(ruleset, found([CHIP])).measured("feret_max")
+    assert (values[0], half[0]) == (alone[0], own[0])
+    # what lies beside an object is measured of all
+    beside = rules(tmp_path, text + "\n- dimension: chip\n  of: nearest_gap\n  min: 1 px")
+    assert not beside.needs.of
+    assert np.isfinite(scene_of(beside, found([CHIP, *SCREWS])).measured("feret_max")[0]).all()

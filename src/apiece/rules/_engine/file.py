@@ -123,7 +123,8 @@ class RuleSet:
         """What all rules together need to know of a picture."""
         every = [rule.needs for rule in self.rules if rule.needs.measures]
         measures, of = (frozenset[str]().union(*sets) for sets in ((n.measures for n in every), (n.of for n in every)))
-        if measures & {p.name for f in families() if f.together for p in f.properties}:
+        together = {p.name for f in families() if f.together for p in f.properties}
+        if measures & together or not all(needs.of for needs in every):
             of = frozenset()
         placed = self.head.layout is not None and self.head.layout.register == "image"
         image = placed or any(rule.needs.image for rule in self.rules)

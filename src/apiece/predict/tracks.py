@@ -15,7 +15,7 @@ import numpy as np
 from apiece import formats
 from apiece._ahead import ahead
 from apiece._atomic import staged, take_place
-from apiece.core.image import Image, ImageRef, Shape
+from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import DataError, ImageError, Message
 from apiece.ops import flattened
@@ -225,7 +225,7 @@ class _Shown:
 
 def _of_one_size(frames: Iterable[Frame]) -> Iterator[tuple[_Shown, Instances]]:
     """Yield the frames of a video; one of another size than the first is refused by its name."""
-    first: tuple[str, Shape] | None = None
+    first: tuple[str, tuple[int, int]] | None = None
     for ref, image, found in frames:
         name, size = first = first or (ref.name, found.size)
         if found.size != size:

@@ -92,10 +92,8 @@ def border_of(masks: Masks, scale: tuple[float, float] = (1.0, 1.0)) -> Border:
     begin = np.stack((y0, np.maximum(top, bottom), np.minimum(y0 - 1, low.min(0)), y1, y0, y0), 1)
     stop = np.stack((top, y1, y0, np.maximum(y1 + 1, high.max(0)), *(y0 + ends * (y1 - y0))), 1)
     number = stop - begin
-    y, part = (
-        expand(begin.reshape(-1), number.reshape(-1)),
-        np.repeat(np.tile(np.arange(6), len(x)), number.reshape(-1)),
-    )
+    y = expand(begin.reshape(-1), number.reshape(-1))
+    part = np.repeat(np.tile(np.arange(6), len(x)), number.reshape(-1))
     each = number.sum(1)
     x, y0, y1, left0, left1, right0, right1 = np.repeat(
         np.stack((x, y0, y1, *np.stack((low, high), 1).reshape(4, -1))), each, 1

@@ -251,7 +251,7 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _taken(files: Iterable[Path], named: Path) -> list[Path]:
-    """Return the images among ``files``; pictures of kinds that are not read are told."""
+    """Return the images among ``files``; warn of pictures of kinds that are not read."""
     kinds = {file: file.suffix.lower() for file in files}
     left = Counter(kind for kind in kinds.values() if kind in _NOT_READ)
     if left:

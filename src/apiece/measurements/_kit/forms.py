@@ -48,6 +48,8 @@ def with_forms(
     long, short = (_SIDES * (axes[name] / side) for name in ("major_axis", "minor_axis"))
     even = long - short <= _SIDES * math.hypot(MAJOR, MINOR)  # pixels leave open which side is longer
     fits = (short >= _LEAST) & (np.abs(pixels - _FULL * long * short) <= AREA * np.sqrt(2 * (long + short)))
+    same = np.sqrt(pixels / _FULL)
+    long, short = (np.where(even, same, of) for of in (long, short))  # what is answered is what has to fit
     fits &= (np.abs(out["feret_max"] / side - np.hypot(long, short * _CORNERS)) <= _WIDEST) & (
         np.abs(out["feret_min"] / side - short) <= _NARROWEST
     )
@@ -55,8 +57,7 @@ def with_forms(
     fits[0] &= beside <= _BESIDE
     fits[1] &= edges > 4
     which, own = np.nonzero(fits)
-    same = np.sqrt(pixels / _FULL)
-    long, short = (np.where(even, same, of)[which, own] * side for of in (long, short))
+    long, short = (of[which, own] * side for of in (long, short))
     angle = np.where(even[which, own], out["rect_angle"][own], axes["orientation"][own])
     found = {name: values.copy() for name, values in out.items()}
     found["feret_max"][own] = np.hypot(long, short * _CORNERS[which, 0])

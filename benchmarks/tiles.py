@@ -17,7 +17,7 @@ pixels (2 million on 131,072 x 131,072), of radius 6 to 45, some 360. It writes 
 does, each image in a process of its own. Seconds are CPU time, without the detector's. Objects are checked to be the
 detector's, one for one.
 
-    python benchmarks/tiles.py model [--model default] [--scenes 3] [--side 4096] [--seed 7]
+    python benchmarks/tiles.py model [--model default] [--tile 1024] [--halo 128] [--scenes 3] [--side 4096] [--seed 7]
 
 ``model`` predicts on drawn scenes whole and in tiles of 1024 pixels, with a model that takes pixels as they are: of the
 default model, and of any that resizes its images, the resizing is left out, since a whole scene would be shrunk to a
@@ -381,7 +381,7 @@ def main() -> None:
     parser.add_argument("part", choices=["join", "huge", "model"])
     parser.add_argument("--model", default="default")
     parser.add_argument("--scenes", type=int, default=3)
-    parser.add_argument("--tile", type=int)
+    parser.add_argument("--tile", type=int, default=1024)
     parser.add_argument("--halo", type=int)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--side", type=int)

@@ -157,7 +157,7 @@ def evaluate(
     images = 0
     given = {"searched": searched, "frames": frames, "ids": ids, "names": names}
     facts = {name: iter(values) for name, values in given.items() if values is not None}
-    first = (head.pop() for _ in list(head))  # nothing is held of an image that was taken in
+    first = (head.pop() for _ in range(len(head)))  # nothing is held of an image that was taken in
     for group in grouped(itertools.chain(first, stream), _MAX_RUNS, _MAX_IMAGES):
         known: dict[str, Any] = {name: _next(name, rest, len(group), images) for name, rest in facts.items()}
         pairs_now = [(truth, ranked) for truth, ranked, *_ in group]

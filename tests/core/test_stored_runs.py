@@ -1,6 +1,9 @@
 """Masks whose runs lie in a file are equal to those in memory in all they do."""
 
 import pickle
+import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,3 +87,19 @@ def test_where_pages_cannot_be_let_go_they_stay(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(stored_runs, "_DROP", None)
     masks = drawn(3)
     assert Masks.stored(SIZE, [masks.runs])[2:9] == masks[2:9]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of file sizes to set")
+def test_where_files_have_no_room_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import resource
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    masks = Masks.from_boxes([[0, 0, 2000, 1]] * 10, (4, 2000))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+    try:
+        with pytest.raises(OSError, match="TMPDIR names another folder") as raised:
+            StoredRuns.write([masks.runs])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert raised.value.filename == str(tmp_path)

@@ -6,7 +6,7 @@ import mmap
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -20,6 +20,17 @@ _RUNS = 1 << 18
 """Runs that are read in one go (3 MB)."""
 
 
+def _append(file: IO[bytes], values: Int) -> None:
+    """Write values into a file; if there is no room for them, tell where and what to do."""
+    try:
+        file.write(np.ascontiguousarray(values, np.int32).data)
+        file.flush()
+    except OSError as error:
+        folder = tempfile.gettempdir()
+        reason = f"{error.strerror} (masks that are too many for memory are kept here; TMPDIR names another folder)"
+        raise OSError(error.errno, reason, folder) from error
+
+
 class StoredRuns(Runs):
     """`Runs` whose ``x``, ``y0`` and ``y1`` lie in temporary files that are mapped into memory.
 
@@ -31,17 +42,21 @@ class StoredRuns(Runs):
 
     @classmethod
     def write(cls, parts: Iterable[Runs]) -> StoredRuns:
-        """Return the masks of several sets, in order; one set is in memory at a time."""
+        """Return the masks of several sets, in order; one set is in memory at a time.
+
+        Raises
+        ------
+        OSError
+            if the files cannot be written; it names the folder, and how to choose another.
+        """
         counts = [np.zeros(0, np.int64)]
         with ExitStack() as opened:
             files = [opened.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
             for runs in parts:
                 for file, values in zip(files, runs, strict=False):
-                    file.write(np.ascontiguousarray(values, np.int32).data)
+                    _append(file, values)
                 counts.append(np.diff(runs.offsets))
             offsets = sums(np.concatenate(counts))
-            for file in files:
-                file.flush()
             some = files if offsets[-1] else []  # nothing cannot be mapped
             maps = tuple(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) for file in some)
         x, y0, y1 = [np.frombuffer(one, np.int32) for one in maps] or [np.zeros(0, np.int32)] * 3

@@ -53,7 +53,7 @@ class StoredRuns(Runs):
         with ExitStack() as opened:
             files = [opened.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
             for runs in parts:
-                for file, values in zip(files, runs, strict=False):
+                for file, values in zip(files, runs[:3], strict=True):
                     _append(file, values)
                 counts.append(np.diff(runs.offsets))
             offsets = sums(np.concatenate(counts))

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from apiece._arrays import Int
+from apiece._arrays import Int, Int32
 from apiece.core.runs import Runs, sums
 
 __all__ = ["StoredRuns"]
@@ -20,7 +20,7 @@ _RUNS = 1 << 18
 """Runs that are read in one go (3 MB)."""
 
 
-def _append(file: IO[bytes], values: Int) -> None:
+def _append(file: IO[bytes], values: Int32) -> None:
     """Write values into a file; if there is no room for them, tell where and what to do."""
     try:
         file.write(np.ascontiguousarray(values, np.int32).data)

@@ -15,6 +15,7 @@ from torch import nn
 
 from apiece.errors import ModelFileError
 from apiece.training._data import Order, repeat_factors
+from apiece.training._depthwise import Depthwise
 from apiece.training._report import grouped
 from apiece.training._schedule import Average, Clock, Plan, learning_rate, parameter_groups, step_seed
 from apiece.training.checkpoint import RunState, read_state, restore, write_state
@@ -158,3 +159,19 @@ def test_a_damaged_state_is_refused(tmp_path: Path) -> None:
 def test_a_cpu_takes_fewer_large_crops_at_once(crop: int, batch: int) -> None:
     hardware = Hardware.choose(TrainConfig(device="cpu"))
     assert hardware.batch(crop) == batch
+
+
+def test_convolutions_in_groups_stay_in_float32() -> None:
+    layer, mixed = nn.Conv2d(4, 4, 3, stride=2, groups=4), nn.Conv2d(4, 4, 1)
+    images = torch.rand(1, 4, 9, 9, generator=torch.manual_seed(0))
+    with Hardware(torch.device("cpu"), "bf16-mixed", 0, None).convolving(), torch.autocast("cpu", torch.bfloat16):
+        wide, narrow = layer(images.bfloat16()), mixed(images)
+    assert wide.dtype == torch.float32
+    assert torch.equal(wide, layer(images.bfloat16().float()))  # nothing of it was rounded
+    assert narrow.dtype == torch.bfloat16
+    wide.sum().backward()
+    assert layer.weight.grad is not None
+    assert layer.weight.grad.dtype == torch.float32
+    for precision in ("32-true", "bf16-mixed"):
+        elsewhere = Hardware(torch.device("cpu" if precision == "32-true" else "meta"), precision, 0, None)
+        assert not isinstance(elsewhere.convolving(), Depthwise)

@@ -133,7 +133,8 @@ class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not
             images = batch.images[part]
             if self.channels_last:
                 images = images.contiguous(memory_format=torch.channels_last)
-            losses: Mapping[str, Tensor] = self.run.architecture.loss(self.module, images, batch.targets[part])
+            with self.run.hardware.convolving():
+                losses: Mapping[str, Tensor] = self.run.architecture.loss(self.module, images, batch.targets[part])
             total = torch.stack([v.float() for v in losses.values()]).sum()
             if not torch.isfinite(total):
                 raise self._not_a_number(losses, batch.names[part])

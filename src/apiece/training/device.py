@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from apiece._limits import cores
 from apiece.errors import ConfigError, Option
 from apiece.predict import resolve_device
+from apiece.training._depthwise import Depthwise
 from apiece.training.config import TrainConfig
 
 __all__ = ["Hardware"]
@@ -59,6 +61,10 @@ class Hardware:
         A CPU gets no more pixels than 8 crops of 320 have, but 2 crops at least: large crops would leave too few steps.
         """
         return min(8, max(2, 8 * 320**2 // crop**2)) if self.device.type == "cpu" else 8
+
+    def convolving(self) -> AbstractContextManager[object]:
+        """Return the context in which a network computes its losses."""
+        return Depthwise() if self.device.type == "cpu" and self.precision == "bf16-mixed" else nullcontext()
 
     @property
     def accelerator(self) -> str:

@@ -199,3 +199,12 @@ def test_a_fit_leaves_every_pixel_on_its_side() -> None:
     for own, (cx, cy, turn, long, wide) in zip(found.own.tolist(), found.form.tolist(), strict=True):
         u, v = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn), (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)
         assert ((np.hypot(u / long, v / wide) <= 1) != masks[[own]].to_dense()[0]).sum() <= 1
+
+
+def test_masks_that_are_measured_together_change_no_number_of_each_other() -> None:
+    masks = Masks.concatenate([drawn(kind, 60, wide, count=6) for kind in ("stadium", "rectangle") for wide in (3, 50)])
+    together = measure(Instances(masks), uncertainty=True)
+    alone = [measure(Instances(masks[k]), uncertainty=True) for k in range(len(masks))]
+    for name in ("feret_max", "feret_min", "rect_length", "rect_width", "fitted_area"):
+        for column in (name, f"{name}_u95"):
+            np.testing.assert_allclose(together[column], [one[column][0] for one in alone], rtol=1e-12)

@@ -12,9 +12,15 @@ from apiece.core.runs import expand, owners, sums
 
 __all__ = ["Border", "Pixels", "border_of", "unbroken"]
 
+_FAR = 1e8  # in pixels
+_EVEN, _SHORT = 8, 32  # BLAS sums up rows of such lengths in one order, whatever zeros stand behind
+
 
 class Pixels(NamedTuple):
-    """Pixel centres next to the outlines of K masks, a row of each. The middle of its mask fills a row up.
+    """Pixel centres next to the outlines of K masks, a row of each. Pixels that lie far outside fill a row up.
+
+    These are so far from every form that they cost exactly nothing: no number of a mask depends on how long the rows of
+    the masks beside it are.
 
     Attributes
     ----------
@@ -26,12 +32,11 @@ class Pixels(NamedTuple):
     sign: Float
 
     @classmethod
-    def filled(cls, many: Int, row: Int, middle: Float, place: Float, sign: Float) -> tuple[Pixels, Int]:
+    def filled(cls, many: Int, row: Int, place: Float, sign: Float) -> tuple[Pixels, Int]:
         """Return ``many`` pixels of each mask, in its order, as rows of equal length, and the column of each."""
         column = np.arange(len(row)) - np.repeat(sums(many)[:-1], many)
-        shape = len(many), int(many.max(initial=1))
-        places, signs = np.empty((2, *shape)), np.ones(shape)
-        places[:] = middle.T[:, :, None]
+        shape = len(many), max(-(-int(many.max(initial=1)) // _EVEN) * _EVEN, _SHORT)
+        places, signs = np.full((2, *shape), _FAR), np.full(shape, -1.0)
         places[:, row, column], signs[row, column] = place, sign
         return cls(places, signs), column
 
@@ -39,10 +44,10 @@ class Pixels(NamedTuple):
         """Return those of some of the masks."""
         return Pixels(self.place[:, index], self.sign[index])
 
-    def where(self, kept: Bool, middle: Float) -> Pixels:
-        """Return some of the pixels; ``middle`` (K, 2) of each mask."""
+    def where(self, kept: Bool) -> Pixels:
+        """Return some of the pixels."""
         row, column = np.nonzero(kept)
-        return self.filled(kept.sum(1), row, middle, self.place[:, row, column], self.sign[row, column])[0]
+        return self.filled(kept.sum(1), row, self.place[:, row, column], self.sign[row, column])[0]
 
 
 class Border(NamedTuple):
@@ -105,8 +110,7 @@ def border_of(masks: Masks, scale: tuple[float, float] = (1.0, 1.0)) -> Border:
     place = np.stack((x + np.array([0, 0, 0, 0, -1, 1])[part] + 0.5, y + 0.5)) * np.array(scale)[:, None]
     many = np.add.reduceat(each, first) if len(first) else each
     row = np.repeat(np.arange(len(many)), many)
-    middle = masks.centroids * np.array(scale)
-    pixels, column = Pixels.filled(many, row, middle, place, np.where(inside, 1.0, -1.0))
+    pixels, column = Pixels.filled(many, row, place, np.where(inside, 1.0, -1.0))
     flags = np.zeros((2, *pixels.sign.shape), bool)
     flags[:, row, column] = upright, sideways
     return Border(pixels, *flags)

@@ -76,7 +76,7 @@ def fit(kind: Kind, border: Border, start: Float, which: Int, scale: tuple[float
     # the pixels next to the outline are those across which it runs; others would count twice
     x, y = np.abs(slope[:, :2] * np.array(scale)[:, None]).transpose(1, 0, 2)
     crossed = (border.upright[which] & (y >= x - 1e-9)) | (border.sideways[which] & (x >= y - 1e-9))
-    near = every.where(crossed & (np.abs(distance) < _REACH), form[:, :2])
+    near = every.where(crossed & (np.abs(distance) < _REACH))
     own, ended = np.arange(len(which)), list[tuple[Int, Float, Float]]()
     worst = (every.sign * distance).max(1, initial=-np.inf)
     for k in range(_STEPS):
@@ -92,11 +92,12 @@ def fit(kind: Kind, border: Border, start: Float, which: Int, scale: tuple[float
         # each mask has steps of its own: what lies beside it changes nothing
         still = ((tau == last) & (move <= _STILL * tau)) | (k == _STEPS - 1)
         if still.any():
-            cost = np.asarray(np.logaddexp(0, beside[still] / tau[still, None]).sum(1))
+            # one after the other: a sum in pairs would depend on how long rows are
+            cost = np.cumsum(np.logaddexp(0, beside[still] / tau[still, None]), 1)[:, -1]
             ended.append((own[still], form[still], cost))
             worst[still] = np.inf
         if k == _NARROW:
-            near = near.where(np.abs(beside) < _HOPE, form[:, :2])
+            near = near.where(np.abs(beside) < _HOPE)
     if not ended:
         return _none()
     own, form, cost = (np.concatenate(values) for values in zip(*ended, strict=True))
@@ -154,7 +155,7 @@ def _mean(kind: Kind, form: Float, pixels: Pixels, beside: Float, slope: Float) 
     last, first = _LAST / outline(kind, form), np.full(len(form), _FIRST)
     tau = np.maximum(last, beside.max(1) * -_WIDE)
     off, _ = _step(kind, form, pixels.sign, beside, slope, tau, first)
-    pixels = pixels.where(beside > -_CLEAR * np.sqrt(_along(off, slope)), form[:, :2])  # others say nothing
+    pixels = pixels.where(beside > -_CLEAR * np.sqrt(_along(off, slope)))  # others say nothing
     for k in range(_ROUNDS):
         distance, slope = _distances(kind, form, pixels)
         z, spread = pixels.sign * distance, _along(off, slope)
@@ -185,8 +186,8 @@ def _said(z: Float, spread: Float, weight: Float, mass: Float, soft: Float) -> t
 
 
 def _along(off: Float, slope: Float) -> Float:
-    """Return the variance of the distance of each pixel, (K, P)."""
-    return np.maximum(((off @ slope) * slope).sum(1), 1e-12)
+    """Return the variance of the distance of each pixel, (K, P); that of pixels far away is cut, so they stay clear."""
+    return np.clip(((off @ slope) * slope).sum(1), 1e-12, 1e6)
 
 
 def _solve(kind: Kind, form: Float, slope: Float, pull: Float, weight: Float, tau: Float) -> tuple[Float, Float]:

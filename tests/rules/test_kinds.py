@@ -12,8 +12,8 @@ import pytest
 from apiece import Instances, Masks
 from apiece.errors import DataError
 from apiece.measurements import measure
-from apiece.rules import judge, judge_batch
-from apiece.rules._engine.verdicts import scene_of
+from apiece.rules import judge, judge_batch, judge_many, verdicts_as_dict
+from apiece.rules._engine.judging import scene_of
 
 from .drawn import CLASSES, SIZE, Box, found, painted, rules, verdict
 
@@ -235,3 +235,34 @@ def test_only_objects_that_rules_ask_for_are_measured(tmp_path: Path) -> None:
     beside = rules(tmp_path, text + "\n- dimension: chip\n  of: nearest_gap\n  min: 1 px")
     assert not beside.needs.of
     assert np.isfinite(scene_of(beside, found([CHIP, *SCREWS])).measured("feret_max")[0]).all()
+
+
+def test_pictures_that_are_judged_together_have_the_verdicts_they_have_alone(tmp_path: Path) -> None:
+    text = """
+- dimension: any
+  of: feret_max
+  max: 30 px
+- count: screw
+  zone: left
+  equals: 2
+- distance: screw
+  to: chip
+  min: 3 px
+- containment: screw
+  inside: chip
+- touching: screw
+"""
+    ruleset = rules(tmp_path, text, "score: 0.5\nzones:\n  left: {box: [0, 0, 80, 120]}")
+    pictures = [found([CHIP, *SCREWS]), found([CHIP]), found([]), found(SCREWS, [0.52, 0.9, 0.9, 0.48]), found(SCREWS)]
+    asked = [(str(k), one, None) for k, one in enumerate(pictures)]
+    small = Instances(Masks.from_boxes([[0, 0, 4, 4]], (20, 20)), [0], CLASSES)  # the zone reaches beyond it
+    refused: list[str] = []
+    asked[2:2] = [("small", small, None), ("lost", DataError("no such file"), None)]
+    judged = list(judge_many(ruleset, asked, on_bad=lambda name, error: refused.append(f"{name}: {error}")))
+    alone = [judge(ruleset, one, name=str(k)) for k, one in enumerate(pictures)]
+    assert [repr(verdicts_as_dict(one)) for one in judged] == [repr(verdicts_as_dict(one)) for one in alone]
+    assert len(refused) == 2
+    assert "beyond the picture of 20 x 20 pixels" in refused[0]
+    assert refused[1] == "lost: no such file"
+    with pytest.raises(DataError, match="beyond the picture"):
+        list(judge_many(ruleset, asked))

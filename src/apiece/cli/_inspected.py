@@ -35,6 +35,11 @@ class Picture:
     read: Callable[[], Image] | None
     error: ApieceError | None = None
 
+    @property
+    def seen(self) -> Instances | ApieceError:
+        """The objects, or the error."""
+        return self.error or DataError("nothing was found") if self.found is None else self.found
+
 
 @dataclass(frozen=True)
 class Pictures:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from apiece.cli._inspected import Pictures, open_pictures, open_truth
+from apiece.cli._inspected import Picture, Pictures, open_pictures, open_truth
 from apiece.cli._options import GROUP, Device, Json, ModelName, Overwrite, Reading, Split
 from apiece.cli._output import check_new, check_writable, note, print_json, print_table, progress, say
 from apiece.errors import ApieceError, ConfigError, DataError, Option, on_command_line
 
 if TYPE_CHECKING:
+    from apiece.core.image import Image
     from apiece.core.instances import Instances
     from apiece.rules import Inspection, Share
 
@@ -126,19 +128,29 @@ def inspect(
 
 def _judge(found: Inspection, pictures: Pictures, pixel_size: str | None, truth: object) -> None:
     """Judge every picture; one that cannot be judged is listed, and the rest goes on."""
-    from apiece.rules import compare, judge
+    from apiece.rules import compare, judge, judge_many
 
-    true = []
+    true, waiting = [], deque[Picture]()  # pictures that are not judged yet: several are judged together
     lowest = None if pictures.score is None else found.rules.lowest_scores(pictures.score)
     with progress("judging", pictures.count) as step:
-        for one in pictures.each(lowest):
+
+        def asked() -> Iterator[tuple[str, Instances | ApieceError, Callable[[], Image] | None]]:
+            for one in pictures.each(lowest):
+                waiting.append(one)
+                yield one.name, one.seen, one.read
+
+        def done() -> Picture:
             step()
+            return waiting.popleft()
+
+        def refuse(error: ApieceError) -> None:
+            found.refused.append((done().name, on_command_line(error)))
+
+        for judged in judge_many(
+            found.rules, asked(), pixel_size=pixel_size, score=pictures.score, on_bad=lambda name, error: refuse(error)
+        ):
+            one = waiting[0]
             try:
-                if one.error is not None or one.found is None:
-                    raise one.error or DataError("nothing was found")
-                judged = judge(
-                    found.rules, one.found, one.read, name=one.name, pixel_size=pixel_size, score=pictures.score
-                )
                 if callable(truth):
                     said = truth(one.name)
                     if not isinstance(said, str):
@@ -146,11 +158,9 @@ def _judge(found: Inspection, pictures: Pictures, pixel_size: str | None, truth:
                     true.append(said)
                 found.add(judged, one.read)
             except DataError as error:
-                found.refused.append((one.name, on_command_line(error)))
-            except ApieceError as error:
-                if one.error is None:
-                    raise
-                found.refused.append((one.name, on_command_line(error)))
+                refuse(error)
+            else:
+                done()
     if not found.pictures and found.refused:
         raise DataError(found.refused[0][1])
     if truth is not None:
@@ -176,12 +186,10 @@ def _learn(pictures: Pictures, out: Path | None, pixel_size: str | None, overwri
 def _good(pictures: Pictures) -> Iterator[Instances]:
     """Yield the objects of each picture; tell of those that cannot be read."""
     for one in pictures.each(None if pictures.score is None else _LEARNED_FROM):
-        if one.found is not None:
-            yield one.found
+        if isinstance(one.seen, ApieceError):
+            note(f"left out: {one.name}: {on_command_line(one.seen)}")
         else:
-            note(
-                f"left out: {one.name}: {on_command_line(one.error) if one.error is not None else 'nothing was found'}"
-            )
+            yield one.seen
 
 
 def _write_schema(path: Path) -> None:

@@ -13,12 +13,13 @@ A file of rules says what has to hold on a picture. A kind of rule is one file i
 from __future__ import annotations
 
 from apiece.rules._engine.file import Rule, RuleSet, read_rules, schema
+from apiece.rules._engine.judging import judge, judge_batch, judge_many
 from apiece.rules._engine.junit import write_junit
 from apiece.rules._engine.learn import learn
 from apiece.rules._engine.pictures import draw_verdicts
 from apiece.rules._engine.report import Inspection, tolerance_text, verdicts_as_dict
 from apiece.rules._engine.trust import Share, Tolerance, Trust, compare
-from apiece.rules._engine.verdicts import Finding, Verdict, Verdicts, judge, judge_batch
+from apiece.rules._engine.verdicts import Finding, Verdict, Verdicts
 from apiece.rules.contract import ROOM, Needs, Outcome, Proposal, Readings, RuleKind, Scene
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "draw_verdicts",
     "judge",
     "judge_batch",
+    "judge_many",
     "learn",
     "load",
     "names",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from apiece.ops import intersections
+from apiece._arrays import Float, Int
+from apiece.core.runs import sums
+from apiece.ops.overlap import overlapping
 from apiece.ops.parts import filled
+from apiece.rules._kit.canvas import canvas
 from apiece.rules._kit.limits import nothing
 from apiece.rules.contract import CLASSES, FLAG, SHARE, Readings, RuleKind, Scene, choice, key
 
@@ -27,25 +31,44 @@ class Containment:
 
 
 def _read(scene: Scene, rule: Containment) -> Iterator[Readings]:
-    found, around = scene.members(rule.containment), scene.members(rule.inside)
+    found = scene.members(rule.containment)
     outside = rule.expected == "outside"
     if not len(found.index):
         yield from nothing(rule.containment, rule.optional or outside)
         return
-    masks = scene.instances.masks
-    own = masks[found.index]
-    area = np.maximum(own.area, 1)
-    # what lies on an object is cut out of its visible mask
-    table = intersections(own, filled(masks[around.index])).toarray() / area[:, None]
-    table[found.index[:, None] == around.index[None, :]] = 0.0
-    most = table.max(1, initial=0.0)
-    which = around.index[table.argmax(1)] if len(around.index) else np.full(len(own), -1)
+    most, which = scene.together(_inside, rule.containment, rule.inside)
+    area = scene.instances.masks.area[found.index]
     share = 1 - most if outside else most
     # an outline that is off by `edge` moves that much of a square's border over the other outline
-    spread = np.where((most > 0) & (most < 1), scene.edge[found.index] / np.sqrt(area), 0.0)
+    spread = np.where((most > 0) & (most < 1), scene.edge[found.index] / np.sqrt(np.maximum(area, 1)), 0.0)
     objects = np.stack([found.index, which], 1)
     what = f"share {rule.expected}"
     yield Readings.of(what, "", share, spread, least=rule.share, objects=objects)
+
+
+def _inside(scenes: Sequence[Scene], classes: tuple[str, ...], others: tuple[str, ...]) -> list[tuple[Float, Int]]:
+    """Return the greatest share of each object that lies in another one, and which that is; -1 where there is none."""
+    begins = sums([len(scene.instances) for scene in scenes])
+    own, around = (
+        [scene.members(some).index + begin for scene, begin in zip(scenes, begins, strict=False)]
+        for some in (classes, others)
+    )
+    masks = canvas([scene.instances.masks for scene in scenes])
+    index, other = np.concatenate(own), np.concatenate(around)
+    found = masks[index]
+    # what lies on an object is cut out of its visible mask
+    i, j, pixels = overlapping(found, filled(masks[other]))
+    first = np.repeat(sums([len(one) for one in around])[:-1], [len(one) for one in own])
+    table = np.zeros((len(index), max(map(len, around))))
+    table[i, j - first[i]] = np.where(index[i] == other[j], 0, pixels)
+    table /= np.maximum(found.area, 1)[:, None]
+    most = table.max(1, initial=0.0)
+    at = first + table.argmax(1) if table.size else first
+    ends = sums([len(one) for one in own])
+    return [
+        (most[a:b], other[at[a:b]] - begin if len(inner) else np.full(b - a, -1))
+        for (a, b), inner, begin in zip(pairwise(ends), around, begins, strict=False)
+    ]
 
 
 RULE = RuleKind(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from apiece._arrays import Float, Int
+from apiece.core.runs import sums
 from apiece.ops import nearest
+from apiece.rules._kit.canvas import canvas
 from apiece.rules._kit.limits import bounds, nothing, ordered
 from apiece.rules.contract import CLASSES, FLAG, ZONE, Quantity, Readings, RuleKind, Scene, choice, key, quantity
 
@@ -33,12 +36,17 @@ class Distance:
         ordered(self.min, self.max)
 
 
-def neighbours(scene: Scene, index: Int, others: Int, between: str = "edges") -> tuple[Int, Float]:
-    """Return the nearest of ``others`` to each object, and how far it is in the picture's unit; -1 where none is."""
+def neighbours(
+    scene: Scene, classes: tuple[str, ...], zone: str, to: tuple[str, ...], between: str = "edges"
+) -> tuple[Int, Float]:
+    """Return the nearest object of classes ``to`` to each of others, and how far it is in the picture's unit.
+
+    -1 and infinity where there is none. The others are those of ``scene.members(classes, zone)``.
+    """
     if between == "edges":
-        key = ("nearest", index.tobytes(), others.tobytes())
-        which, far = scene.kept(key, lambda: nearest(scene.instances.masks, index, others))
+        which, far = scene.together(_nearest, classes, zone, to)
         return which, far * scene.scale
+    index, others = scene.members(classes, zone).index, scene.members(to).index
     size = np.ones(2) if scene.size is None else np.array([scene.size.x, scene.size.y])
     centres = scene.centres * size
     apart = np.linalg.norm(centres[index][:, None] - centres[others][None], axis=2)
@@ -47,6 +55,25 @@ def neighbours(scene: Scene, index: Int, others: Int, between: str = "edges") ->
         return np.full(len(index), -1), np.full(len(index), np.inf)
     far = apart.min(1)
     return np.where(np.isfinite(far), others[apart.argmin(1)], -1), far
+
+
+def _nearest(
+    scenes: Sequence[Scene], classes: tuple[str, ...], zone: str, to: tuple[str, ...]
+) -> list[tuple[Int, Float]]:
+    """Return the nearest object to each, and the gap in pixels. Pictures lie further apart than objects of one do."""
+    reach = sum(scenes[0].instances.size)
+    begins = sums([len(scene.instances) for scene in scenes])
+    own = [scene.members(classes, zone).index + begin for scene, begin in zip(scenes, begins, strict=False)]
+    other = [scene.members(to).index + begin for scene, begin in zip(scenes, begins, strict=False)]
+    masks = canvas([scene.instances.masks for scene in scenes], gap=2 * reach)
+    which, far = nearest(masks, np.concatenate(own), np.concatenate(other))
+    lone = far > reach
+    which[lone], far[lone] = -1, np.inf
+    ends = sums([len(index) for index in own])
+    return [
+        (np.where(which[a:b] < 0, -1, which[a:b] - begin), far[a:b])
+        for (a, b), begin in zip(pairwise(ends), begins, strict=False)
+    ]
 
 
 def both_edges(scene: Scene, index: Int, others: Int, between: str = "edges") -> Float:
@@ -60,7 +87,7 @@ def both_edges(scene: Scene, index: Int, others: Int, between: str = "edges") ->
 
 def _read(scene: Scene, rule: Distance) -> Iterator[Readings]:
     found, to = scene.members(rule.distance, rule.zone), rule.to or rule.distance
-    which, far = neighbours(scene, found.index, scene.members(to).index, rule.between)
+    which, far = neighbours(scene, rule.distance, rule.zone, to, rule.between)
     some = which >= 0
     if not some.any():
         yield from nothing(rule.distance if not len(found.index) else to, rule.optional, "to be measured")

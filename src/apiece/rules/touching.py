@@ -31,7 +31,7 @@ def _read(scene: Scene, rule: Touching) -> Iterator[Readings]:
     if not len(found.index):
         yield from nothing(rule.touching, rule.optional or not rule.expected)
         return
-    which, far = neighbours(scene, found.index, scene.members(rule.to or rule.touching).index)
+    which, far = neighbours(scene, rule.touching, rule.zone, rule.to or rule.touching)
     limit = scene.number(rule.within, 0.0)
     least, most = (-np.inf, limit) if rule.expected else (limit, np.inf)
     # masks share whole pixels or none, so a gap of 0 is none at all

@@ -11,7 +11,7 @@ from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError
-from apiece.rules import Verdicts, judge, judge_batch, read_rules, schema
+from apiece.rules import Verdicts, judge, judge_batch, judge_many, read_rules, schema
 from apiece.rules.contract import ROOM, RuleKind
 from apiece.testing._promises import expect, refused
 
@@ -86,6 +86,19 @@ def judges(kind: RuleKind, folder: Path) -> None:
                 expect(all(k < count for k in finding.objects), f"no such objects: {finding.objects}")
 
 
+def judges_together(kind: RuleKind, folder: Path) -> None:
+    """A picture has the same verdict whichever pictures are judged beside it."""
+    if kind.read is None:
+        return
+    classes = _classes(kind, folder) or ("part",)
+    image = Image(np.full((*_SIZE, 3), 90, np.uint8))
+    rules = read_rules(_file(kind, folder), classes)
+    pictures = [(f"{count}.png", _found(classes, count), image) for count in (5, 0, 1, 3)]
+    for one, picture in zip(judge_many(rules, pictures), pictures, strict=True):
+        alone = judge(rules, *picture[1:], name=picture[0])
+        expect(repr(one) == repr(alone), f"{picture[0]}: beside others it is {one}, and alone {alone}")
+
+
 def in_schema(kind: RuleKind, folder: Path) -> None:
     """The JSON schema, from which editors complete rules, knows its keys."""
     titles = {one["title"]: one for one in schema()["properties"]["rules"]["items"]["oneOf"]}
@@ -94,4 +107,4 @@ def in_schema(kind: RuleKind, folder: Path) -> None:
         expect(keys <= set(titles[_name(kind)]["properties"]), "the schema lacks keys")
 
 
-PROMISES = (description, example, judges, in_schema)
+PROMISES = (description, example, judges, judges_together, in_schema)

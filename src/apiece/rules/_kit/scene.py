@@ -1,22 +1,25 @@
-"""`Scene`: one picture as rules see it. Whatever several rules ask for is computed once."""
+"""`Scene`: one picture as rules see it. What several rules ask for is computed once, of several pictures at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, TypeVar
+from itertools import pairwise
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from apiece._arrays import Bool, Float, Int
+from apiece._arrays import Array, Bool, Float, Int
 from apiece.core.image import Image, PixelSize
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
+from apiece.core.runs import sums
 from apiece.errors import ConfigError, DataError
-from apiece.measurements import mean_colours, measure
-from apiece.measurements.contract import Edges, Property
-from apiece.ops import intersections
+from apiece.measurements import families, mean_colours, measure
+from apiece.measurements.contract import Edges, Measure, Property
+from apiece.ops.overlap import overlapping
+from apiece.rules._kit.canvas import canvas
 from apiece.rules._kit.layout import Layout, Placement, register, register_pixels
 from apiece.rules._kit.quantities import Quantity
 from apiece.rules._kit.zones import Zone
@@ -52,6 +55,17 @@ class Members:
         return int((self.inside & ~self.doubtful).sum()), int(self.inside.sum())
 
 
+class _Measured(NamedTuple):
+    """Columns of measures, with a row for each object that is measured, and their units."""
+
+    columns: Mapping[str, Array]
+    units: Mapping[str, str]
+
+    def rows(self, index: Any) -> _Measured:
+        """Return some of the rows."""
+        return _Measured({name: values[index] for name, values in self.columns.items()}, self.units)
+
+
 @dataclass(frozen=True, eq=False)
 class Scene:
     """One picture and its objects.
@@ -69,6 +83,7 @@ class Scene:
     wanted : names of the measures that rules ask for.
     of : classes of the objects that are measured, or ``any``; of no class, all objects are.
     properties : what each measure is, by name.
+    beside : pictures of the same size that are judged together, this one among them; or none.
     """
 
     instances: Instances
@@ -83,6 +98,7 @@ class Scene:
     wanted: frozenset[str] = frozenset()
     of: frozenset[str] = frozenset()
     properties: Mapping[str, Property] = field(default_factory=dict)
+    beside: list[Scene] = field(default_factory=list)
     _kept: dict[Hashable, Any] = field(default_factory=dict)
 
     @property
@@ -124,13 +140,10 @@ class Scene:
         assert self.image is not None
         return register_pixels(layout, self.reference, self.image)
 
-    @cached_property
+    @property
     def _shares(self) -> dict[str, Float]:
         """Share of each object in each zone."""
-        area = np.maximum(self.instances.masks.area, 1)
-        masks = [self._zone(name) for name in self.zones]
-        table = intersections(self.instances.masks, Masks.concatenate(masks)).toarray() / area[:, None]
-        return dict(zip(self.zones, table.T, strict=True))
+        return self.together(_shares)
 
     def _zone(self, name: str) -> Masks:
         zone, size = self.zones[name], self.instances.size
@@ -173,6 +186,34 @@ class Scene:
         found: Made = self._kept[key]
         return found
 
+    def together(self, make: Callable[..., Sequence[Made]], *asked: Hashable) -> Made:
+        """Return what ``make(scenes, *asked)`` gives for this picture, of several pictures at once, and keep it.
+
+        So calls on small arrays are as few for sixteen pictures as for one. What ``make`` gives for a picture must not
+        depend on those beside it.
+        """
+        key = (make, *asked)
+        if key not in self._kept:
+            scenes = [one for one in self.beside if key not in one._kept] or [self]
+            try:
+                made = make(scenes, *asked)
+            except (ConfigError, DataError):
+                if scenes == [self]:
+                    raise
+                scenes, made = [self], make([self], *asked)  # the error is that of a picture, which will raise it
+            for scene, one in zip(scenes, made, strict=True):
+                scene._kept[key] = one
+        found: Made = self._kept[key]
+        return found
+
+    def part(self, index: Int) -> Scene:
+        """Return the picture as if some of its objects were there for certain, and the rest not at all."""
+        sure, kept = np.ones(len(index), bool), dict[Hashable, Any]()
+        if (_measures,) in self._kept and not any(family.together for family in self._families):
+            kept[_measures,] = self._table.rows(np.isin(self._rows, index))
+        some, edges = self.instances[index], self.edges.take(index)
+        return replace(self, instances=some, counted=sure, doubtful=~sure, edges=edges, _kept=kept, beside=[])
+
     @cached_property
     def _crowded(self) -> bool:
         return bool(self.instances.crowd.any())
@@ -189,16 +230,24 @@ class Scene:
         """Which objects are measured."""
         return self.members(tuple(sorted(self.of))).index if self.of else np.arange(len(self.instances))
 
-    @cached_property
-    def _table(self) -> Any:
+    @property
+    def _families(self) -> list[Measure]:
+        """The families of measures that rules ask for."""
+        return [family for family in families() if any(one.name in self.wanted for one in family.properties)]
+
+    @property
+    def _table(self) -> _Measured:
+        return self.together(_measures)
+
+    def measure(self, found: Instances, image: Image | None) -> _Measured:
+        """Return what rules ask for, of objects of this picture or of others like it."""
         asked = [self.properties[name] for name in sorted(self.wanted) if name in self.properties]
         behind = _AXES if any(p.dimension == "degree" for p in asked) else frozenset[str]()
         if any(p.dimension == "area" and not p.spread for p in asked):
             behind |= {"perimeter"}
-        edges = self.edges.take(self._rows)
-        found = self.instances[self._rows].replace(attributes={"edge": edges.point, "edge_mean": edges.mean})
         names = sorted(self.wanted | behind)
-        return measure(found, self.image, pixel_size=self.size, properties=names, uncertainty=True)
+        table = measure(found, image, pixel_size=self.size, properties=names, uncertainty=True)
+        return _Measured(table.columns, table.units)
 
     def measured(self, name: str) -> tuple[Float, Float]:
         """Return a measure of each object, in the picture's units, and half the width of its 95% interval.
@@ -213,12 +262,12 @@ class Scene:
         if name not in self._table.columns:
             raise ConfigError(f"{name} has a value for each channel of this picture; a rule needs one value")
         out = np.full((2, len(self.instances)), np.nan)
-        out[:, self._rows] = self._table[name], self._spread(name)
+        out[:, self._rows] = self._table.columns[name], self._spread(name)
         return out[0], out[1]
 
     def _spread(self, name: str) -> Float:
-        table, prop, known = self._table, self.properties[name], f"{name}_u95"
-        if known in table.columns:
+        table, prop, known = self._table.columns, self.properties[name], f"{name}_u95"
+        if known in table:
             return np.nan_to_num(table[known])
         if prop.dimension == "degree":
             return self._angle_spread
@@ -232,7 +281,7 @@ class Scene:
     @cached_property
     def _angle_spread(self) -> Float:
         """How far the direction of each measured object is off, in degrees: 90 where it is as long as wide."""
-        long, short = (self._table[name].astype(np.float64) for name in ("major_axis", "minor_axis"))
+        long, short = (self._table.columns[name].astype(np.float64) for name in ("major_axis", "minor_axis"))
         step = 2 * self.edge[self._rows] * self.scale
         return np.where(long - short <= step, 90.0, np.degrees(np.arctan2(step, long - short)))
 
@@ -241,3 +290,29 @@ class Scene:
         """Mean colour of each object, CIE L*a*b*: (N, 3)."""
         assert self.image is not None
         return mean_colours(self.instances, self.image)
+
+
+def _measures(scenes: Sequence[Scene]) -> list[_Measured]:
+    """Return what rules ask for of the objects of each picture: of all at once, if it is measured of masks alone."""
+    edges = [scene.edges.take(scene._rows) for scene in scenes]
+    named = [{"edge": one.point, "edge_mean": one.mean} for one in edges]
+    found = [s.instances[s._rows].replace(attributes=one) for s, one in zip(scenes, named, strict=True)]
+    if len(scenes) == 1 or any(one.together or one.needs_image or one.needs_full for one in scenes[0]._families):
+        return [scene.measure(one, scene.image) for scene, one in zip(scenes, found, strict=True)]
+    attributes = {name: np.concatenate([one[name] for one in named]) for name in named[0]}
+    table = scenes[0].measure(Instances(Masks.concatenate([f.masks for f in found]), attributes=attributes), None)
+    ends = sums([len(one) for one in found]).tolist()
+    return [table.rows(slice(*part)) for part in pairwise(ends)]
+
+
+def _shares(scenes: Sequence[Scene]) -> list[dict[str, Float]]:
+    """Return the share of each object in each zone."""
+    names = list(scenes[0].zones)
+    zones = canvas([Masks.concatenate([scene._zone(name) for name in names]) for scene in scenes])
+    masks = canvas([scene.instances.masks for scene in scenes])
+    i, j, pixels = overlapping(masks, zones)
+    table = np.zeros((len(names), len(masks)))
+    table[j % len(names), i] = pixels
+    table /= np.maximum(masks.area, 1)
+    ends = sums([len(scene.instances) for scene in scenes]).tolist()
+    return [dict(zip(names, table[:, a:b], strict=True)) for a, b in pairwise(ends)]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import islice, pairwise
+from typing import NamedTuple
 
 import numpy as np
 
-from apiece._arrays import Float, Int
+from apiece._arrays import Int
 from apiece.core.instances import Instances
+from apiece.core.runs import sums
 from apiece.rules._engine.file import Rule
 from apiece.rules.contract import Outcome, Readings, Scene
 
@@ -129,69 +132,77 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome:
     return max(outcomes, key=_OUTCOMES.index, default="pass")
 
 
+class _Compared(NamedTuple):
+    """The numbers of all readings, one behind the other.
+
+    Attributes
+    ----------
+    outcomes : of each, 0 for pass, 1 for unsure, 2 for fail.
+    beyond : how far each is beyond its nearer limit: inside the limits negative, of NaN as far as can be.
+    numbers : value, low, high, least and most of each.
+    """
+
+    outcomes: list[int]
+    beyond: list[float]
+    numbers: list[list[float]]
+
+
 def verdicts_of(
     read: list[tuple[Rule, list[Readings]]], scene: Scene | None, exact: bool = False
 ) -> tuple[Verdict, ...]:
     """Return what rules say. The numbers of all of them are compared at once: of each alone, calls would cost most."""
-    every = [one for _, readings in read for one in readings]
-    if exact:
-        every = [one.exact() for one in every]
-    compared = iter(_compared(every, scene))
-    own = iter(every)
-    return tuple(_verdict(rule, [(next(own), *next(compared)) for _ in readings]) for rule, readings in read)
+    every = [one.exact() if exact else one for _, readings in read for one in readings]
+    compared = _compared(every, scene)
+    own = zip(every, pairwise(sums([len(one.values) for one in every]).tolist()), strict=True)
+    return tuple(_verdict(rule, list(islice(own, len(readings))), compared) for rule, readings in read)
 
 
-def _verdict(rule: Rule, compared: list[tuple[Readings, Int, Float]]) -> Verdict:
+def _verdict(rule: Rule, readings: list[tuple[Readings, tuple[int, int]]], compared: _Compared) -> Verdict:
     """Return what a rule says; only what is told becomes a `Finding`."""
-    found: list[Finding] = []
-    nearest: tuple[float, Readings, int] | None = None
-    for one, outcome, beyond in compared:
-        if outcome.any():
-            bad = np.flatnonzero(outcome)
-            order = bad[np.lexsort((-beyond[bad], -outcome[bad]))]
-            found += [_finding(one, int(k), _OUTCOMES[outcome[k]]) for k in order]
-        elif len(outcome) and not found:
-            k = int(beyond.argmax())
-            if nearest is None or beyond[k] > nearest[0]:
-                nearest = (float(beyond[k]), one, k)
-    if not found and nearest is not None:
-        found = [_finding(nearest[1], nearest[2], "pass")]
-    told = found if len(found) == 1 else sorted(found, key=lambda one: -_OUTCOMES.index(one.outcome))
-    checked = sum(len(one.values) for one, _, _ in compared)
-    return Verdict(rule.name, rule.kind_name, told[0].outcome if told else "pass", tuple(told), checked)
+    outcomes, beyond, _ = compared
+    bad = [
+        (-outcomes[k], n, -beyond[k], k)
+        for n, (_, part) in enumerate(readings)
+        if any(outcomes[slice(*part)])
+        for k in range(*part)
+        if outcomes[k]
+    ]
+    told = [(n, k) for _, n, _, k in sorted(bad)]
+    if not told:
+        every = [(n, k) for n, (_, part) in enumerate(readings) for k in range(*part)]
+        told = [max(every, key=lambda one: beyond[one[1]])] if every else []
+    findings = tuple(_finding(readings[n][0], k - readings[n][1][0], outcomes[k], compared.numbers[k]) for n, k in told)
+    checked = sum(end - begin for _, (begin, end) in readings)
+    return Verdict(rule.name, rule.kind_name, findings[0].outcome if findings else "pass", findings, checked)
 
 
-def _compared(readings: list[Readings], scene: Scene | None) -> Iterator[tuple[Int, Float]]:
-    """Yield of each reading 0 for pass, 1 for unsure, 2 for fail, and how far each number is beyond its nearer limit.
-
-    Inside the limits it is negative; of NaN it is as far as can be.
-    """
+def _compared(readings: list[Readings], scene: Scene | None) -> _Compared:
+    """Compare numbers with their limits."""
     if not readings:
-        return
+        return _Compared([], [], [])
     columns = zip(*((one.values, one.low, one.high, one.least, one.most) for one in readings), strict=True)
-    values, low, high, least, most = (np.concatenate(column) for column in columns)
+    numbers = np.stack([np.concatenate(column) for column in columns])
+    values, low, high, least, most = numbers
     inside = (low >= least) & (high <= most)
     outside = (high < least) | (low > most)
     outcomes = np.where(inside, 0, np.where(outside, 2, 1))
+    if scene is not None and scene.doubtful.any():
+        doubtful, begin = np.append(scene.doubtful, False), 0
+        for one in readings:
+            part = slice(begin, begin := begin + len(one.values))
+            if not one.settled:
+                # what only a doubtful object breaks, or what hangs on a doubtful neighbour, is for a person to decide
+                first, *rest = doubtful[one.objects].T
+                unsure = first & (outcomes[part] == 2) | np.any(rest, 0)
+                outcomes[part] = np.where(unsure, 1, outcomes[part])
     beyond = np.maximum(least - values, values - most)
     beyond[np.isnan(beyond)] = np.inf
-    some = scene is not None and bool(scene.doubtful.any())
-    begin = 0
-    for one in readings:
-        part = slice(begin, begin + len(one.values))
-        outcome = outcomes[part]
-        if some and scene is not None and not one.settled:
-            doubtful = np.append(scene.doubtful, False)[one.objects]
-            # what only a doubtful object breaks, or what hangs on a doubtful neighbour, is for a person to decide
-            outcome = np.where(doubtful[:, 0] & (outcome == 2) | doubtful[:, 1:].any(1), 1, outcome)
-        yield outcome, beyond[part]
-        begin = part.stop
+    return _Compared(outcomes.tolist(), beyond.tolist(), numbers.T.tolist())
 
 
-def _finding(one: Readings, k: int, outcome: Outcome) -> Finding:
-    objects = one.objects[k]
+def _finding(one: Readings, k: int, outcome: int, numbers: list[float]) -> Finding:
+    objects = one.objects[k].tolist()
     words = one.words[k] if len(one.words) else ""
-    spot = None if one.spots is None or one.objects[k, 0] >= 0 else (float(one.spots[k, 0]), float(one.spots[k, 1]))
-    number, low, high, least, most = (float(a[k]) for a in (one.values, one.low, one.high, one.least, one.most))
-    shown = tuple(objects[objects >= 0].tolist())
-    return Finding(outcome, one.what, one.unit, number, low, high, least, most, shown, words, spot)
+    spot = None if one.spots is None or objects[0] >= 0 else (float(one.spots[k, 0]), float(one.spots[k, 1]))
+    shown = tuple(index for index in objects if index >= 0)
+    return Finding(_OUTCOMES[outcome], one.what, one.unit, *numbers, shown, words, spot)

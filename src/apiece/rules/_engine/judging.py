@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from apiece._arrays import keep_freed_memory
 from apiece.core.conf import thresholds
 from apiece.core.image import Image, PixelSize
 from apiece.core.instances import Instances
@@ -172,6 +173,8 @@ def judge_many(
     size = PixelSize.parse(pixel_size) if isinstance(pixel_size, str) else pixel_size
     asked = [rule for rule in rules.rules if rule.kind.read is not None]
     for some in _ahead(pictures):
+        if len(some) > 1:
+            keep_freed_memory()
         scenes = [_scene_or_error(rules, *one, size, score) for one in some]
         alike: dict[Any, list[Scene]] = {}
         for scene in scenes:

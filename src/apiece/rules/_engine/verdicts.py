@@ -205,4 +205,5 @@ def _finding(one: Readings, k: int, outcome: int, numbers: list[float]) -> Findi
     words = one.words[k] if len(one.words) else ""
     spot = None if one.spots is None or objects[0] >= 0 else (float(one.spots[k, 0]), float(one.spots[k, 1]))
     shown = tuple(index for index in objects if index >= 0)
-    return Finding(_OUTCOMES[outcome], one.what, one.unit, *numbers, shown, words, spot)
+    value, low, high, least, most = numbers
+    return Finding(_OUTCOMES[outcome], one.what, one.unit, value, low, high, least, most, shown, words, spot)

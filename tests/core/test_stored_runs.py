@@ -3,15 +3,19 @@
 import pickle
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from apiece import Masks
-from apiece.core import stored_runs
+from apiece.check._kit.shapes import bridged, dilated
+from apiece.core import runs, stored_runs
 from apiece.core.runs import Runs, stripes
 from apiece.core.stored_runs import StoredRuns
+from apiece.ops import parts
+from apiece.ops.parts import filled, holes_of, parts_of
 
 SIZE = (40, 60)
 
@@ -67,6 +71,42 @@ def test_what_is_made_of_stored_masks_is_what_is_made_of_masks(both: tuple[Masks
     assert (stored.layer_of() == masks.layer_of()).all()
     assert list(stripes((stored.runs,), 20)) == list(stripes((masks.runs,), 20))
     assert Masks.concatenate([stored, stored]) == Masks.concatenate([masks, masks])
+
+
+def test_what_is_made_of_masks_in_a_file_lies_in_one(
+    both: tuple[Masks, Masks], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masks, stored = both
+    monkeypatch.setattr(parts, "_RUNS", 5)
+    monkeypatch.setattr(runs, "_RUNS", 5)
+    monkeypatch.setattr(stored_runs, "_HELD", 20)
+    group = np.arange(len(masks)) // 2
+    changes: dict[str, Callable[[Masks], Masks]] = {
+        "merge": lambda a: a.merge(group, 15),
+        "union": Masks.union,
+        "joined": lambda a: Masks.concatenate([masks[:2], a]),
+        "taken": lambda a: a[group],
+        "cut": lambda a: a[2:],
+        "parts": lambda a: parts_of(a)[0],
+        "holes": lambda a: holes_of(a)[0],
+        "filled": filled,
+        "union filled": lambda a: filled(a.union()),
+        "bridged": bridged,
+        "dilated": dilated,
+        "mapped": lambda a: a.mapped(lambda some: some.shift(3, 1), 5),
+    }
+    for name, change in changes.items():
+        assert change(stored) == change(masks), name
+        assert type(change(stored).runs) is StoredRuns, name
+    assert (parts_of(stored)[1] == parts_of(masks)[1]).all()
+    assert (holes_of(stored)[1] == holes_of(masks)[1]).all()
+
+
+def test_a_mask_of_more_runs_than_are_held_is_taken(both: tuple[Masks, Masks], monkeypatch: pytest.MonkeyPatch) -> None:
+    masks, stored = both
+    monkeypatch.setattr(stored_runs, "_HELD", 1)
+    monkeypatch.setattr(stored_runs, "_RUNS", 1)
+    assert stored[np.array([3, 0])] == masks[np.array([3, 0])]
 
 
 def test_stored_masks_travel_between_processes(both: tuple[Masks, Masks]) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from apiece import Instances, Masks
 from apiece.measurements import measure
-from apiece.ops.near import contacts
+from apiece.ops import near
+from apiece.ops.near import contacts, nearest, touching
 
 
 def test_one_mask_and_empty_masks_have_no_neighbour() -> None:
@@ -25,8 +26,8 @@ def test_contacts() -> None:
     labels = np.zeros((30, 30), int)
     labels[5:15, 5:15], labels[5:15, 15:25], labels[20:25, 5:10] = 1, 2, 3
     masks = Masks.from_label_map(labels)
-    touching, length = contacts(masks)
-    assert touching.toarray().tolist() == [[False, True, False], [True, False, False], [False, False, False]]
+    together, length = contacts(masks)
+    assert together.toarray().tolist() == [[False, True, False], [True, False, False], [False, False, False]]
     assert length[0, 1] == pytest.approx(10, abs=1.2)
     table = measure(Instances(masks), properties=["contacts", "contact_length", "nearest_gap"])
     assert table["contacts"].tolist() == [1, 1, 0]
@@ -43,7 +44,21 @@ def test_a_slanted_border_is_not_as_long_as_its_steps() -> None:
 
 def test_overlapping_masks_touch_and_have_no_border() -> None:
     masks = Masks.from_boxes([(0, 0, 10, 10), (5, 5, 15, 15), (15, 5, 20, 15)], (20, 20))
-    touching, length = contacts(masks)
-    assert touching.toarray().sum(1).tolist() == [1, 2, 1]
+    together, length = contacts(masks)
+    assert together.toarray().sum(1).tolist() == [1, 2, 1]
     assert length[0, 1] == 0
     assert length[1, 2] == pytest.approx(10, abs=1.2)
+
+
+def test_a_few_columns_at_a_time_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    corners = rng.integers(0, 50, (40, 2))
+    masks = Masks.from_boxes(np.concatenate([corners, corners + rng.integers(0, 12, (40, 2))], 1), (60, 60))
+    whole = contacts(masks), touching(masks), nearest(masks, np.arange(40), np.arange(40), (1.0, 2.0))
+    monkeypatch.setattr(near, "_RUNS", 10)
+    few = contacts(masks), touching(masks), nearest(masks, np.arange(40), np.arange(40), (1.0, 2.0))
+    for one, other in zip((*whole[0], whole[1]), (*few[0], few[1]), strict=True):
+        assert one.nnz == other.nnz > 0
+        assert (one.toarray() == other.toarray()).all()
+    assert all((one == other).all() for one, other in zip(whole[2], few[2], strict=True))
+    assert (whole[0][0].toarray() == whole[1].toarray()).all()

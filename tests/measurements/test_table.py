@@ -275,3 +275,18 @@ def test_excel_and_parquet_hold_what_the_csv_file_holds(tmp_path: Path) -> None:
     first = (tmp_path / "a.xlsx").read_bytes()
     table.to_xlsx(tmp_path / "a.xlsx")
     assert (tmp_path / "a.xlsx").read_bytes() == first
+
+
+def test_columns_that_were_measured_are_not_copied(tmp_path: Path) -> None:
+    own = found()
+    table = Table.concatenate(measure_many([("a.png", own)]))
+    assert np.shares_memory(table["pixels"], own.masks.area)
+    assert table["image"].strides == (0,)  # one text, not one for each object
+    assert np.shares_memory(table.with_column("batch", [1, 2, 3])["area"], table["area"])
+    given = np.array([1.0, 2.0, 3.0])
+    other = table.with_column("mine", given)
+    given[0] = 9
+    assert other["mine"].tolist() == [1, 2, 3]
+    table.to_parquet(tmp_path / "table.parquet")
+    assert parquet.read_table(tmp_path / "table.parquet")["image"].to_pylist() == ["a.png"] * 3
+    assert pickle.loads(pickle.dumps(table))["image"].tolist() == ["a.png"] * 3

@@ -50,10 +50,8 @@ def _remember(labelled: Labelled, settings: Settings) -> _Kept | None:
         return None
     masks = filled(bridged(instances.masks[chosen]))
     # ground that objects enclose is no hollow of one of them: a ring whose hole another object opens stays a ring
-    cover, rest = masks.union(), np.delete(np.arange(len(instances)), chosen)
-    if len(rest):
-        cover = Masks.concatenate([cover, instances.masks[rest].union()]).union()
-    cover = filled(cover)
+    rest = np.delete(np.arange(len(instances)), chosen)
+    cover = filled(Masks.concatenate([masks, instances.masks[rest]]).union() if len(rest) else masks.union())
     hollow = bare_pixels(masks, cover) / masks.area
     some = np.flatnonzero((hollow >= HOLLOW) & (masks.area >= LEAST))
     lobes = []

@@ -180,7 +180,7 @@ def _joined(data: Path, table: Table, against: Path, other: Table) -> Table:
         images = np.array([f"{name}/{image}" for image in part["image"].tolist()], np.str_)
         parts.append(part.with_column("image", images).with_column("group", np.full(len(part), name)))
     joined = Table.concatenate(parts)
-    return Table(joined.columns, joined.units, {**joined.levels, "group": names})
+    return Table.of_own(joined.columns, joined.units, {**joined.levels, "group": names})
 
 
 class _Pictures(NamedTuple):
@@ -225,7 +225,7 @@ def _depth_columns(world: World, count: int) -> Callable[[Table, Instances], Tab
         if depth is None:
             return table
         more = measure_depth(found, depth, camera)
-        return Table({**table.columns, **more.columns}, {**table.units, **more.units}, table.levels)
+        return Table.of_own({**table.columns, **more.columns}, {**table.units, **more.units}, table.levels)
 
     return add
 

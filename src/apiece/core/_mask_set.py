@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Any, Self
 
@@ -15,6 +15,8 @@ from apiece.core._arguments import Index, check_runs, checked_size, integers, re
 from apiece.core.runs import Keys, Runs, frozen
 from apiece.core.stored_runs import StoredRuns
 
+_RUNS = 1 << 17
+"""Runs of masks that are changed at once."""
 _DTYPES = (np.int32, np.int32, np.int32, np.int64)
 
 
@@ -61,6 +63,17 @@ class MaskSet:
         """Return masks of runs in any order that may overlap, touch or be empty."""
         size = checked_size(size)
         return cls.of_runs(size, Runs.pack(loose, count, size))
+
+    def mapped(self, change: Callable[[Self], MaskSet], limit: int = _RUNS) -> Self:
+        """Return the masks that ``change`` makes of each, kept where these are: in memory, or in a file (`stored`).
+
+        Parameters
+        ----------
+        change : from some masks to as many, each made of the one in its place alone.
+        limit : runs of masks that it gets at once; of one mask more.
+        """
+        made = (change(self.of_runs(self.size, own)).runs for _, _, own in self.runs.parts(limit))
+        return self.of_runs(self.size, self.runs.like(made))
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"Masks are immutable; make new ones instead of setting {name!r}")

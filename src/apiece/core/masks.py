@@ -18,6 +18,7 @@ from apiece.core import _convert, _decode, _labelmap, _layers, _polygons, _rle, 
 from apiece.core._arguments import checked_boxes, checked_size, integers, whole
 from apiece.core._mask_set import MaskSet
 from apiece.core.runs import Runs, expand
+from apiece.core.stored_runs import joined
 from apiece.errors import InvalidInstancesError
 
 __all__ = ["Masks", "label_map_masks", "label_map_values"]
@@ -70,7 +71,7 @@ class Masks(MaskSet):
             raise InvalidInstancesError("concatenate needs at least one set of masks")
         if len({m.size for m in sets}) > 1:
             raise InvalidInstancesError(f"masks of different sizes cannot be joined: {sorted({m.size for m in sets})}")
-        return cls.of_runs(sets[0].size, Runs.concatenate([m.runs for m in sets]))
+        return cls.of_runs(sets[0].size, joined([m.runs for m in sets]))
 
     @classmethod
     def from_label_map(cls, a: Array, background: int = 0) -> Masks:
@@ -356,8 +357,7 @@ class Masks(MaskSet):
         else:
             flat, cuts = counts.tolist(), offsets.tolist()
             texts = [flat[a:b] for a, b in itertools.pairwise(cuts)]
-        height, width = self.size
-        return [{"size": [height, width], "counts": text} for text in texts]
+        return [{"size": list(self.size), "counts": text} for text in texts]
 
     def to_polygons(self) -> list[list[list[Float]]]:
         """Return exact outlines along pixel edges: for each mask its parts, for each part its outline, then its holes.

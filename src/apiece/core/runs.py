@@ -8,9 +8,9 @@ masks at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -118,6 +118,14 @@ class Runs(NamedTuple):
         begins = [runs.offsets[:-1] + base for runs, base in zip(sets, before[:-1], strict=True)]
         return cls(x, y0, y1, np.concatenate([*begins, before[-1:]]))
 
+    def like(self, parts: Iterable[Runs]) -> Runs:
+        """Return the masks of several sets, in order, kept where these are: in memory, or in a file (`StoredRuns`)."""
+        return Runs.concatenate(list(parts))
+
+    def as_one(self) -> Self:
+        """Return all runs as those of one mask, of masks that lie one behind the other from left to right."""
+        return self._replace(offsets=self.offsets[[0, -1]])
+
     @property
     def number(self) -> int:
         """Number of masks."""
@@ -174,10 +182,8 @@ class Runs(NamedTuple):
             return Runs.pack((group[self.owners], *self[:3]), count, size)
         if count == 1:
             cut = (self.between(*stripe)[:3] for stripe in stripes((self,), _RUNS))
-            parts = [Runs.pack((np.zeros_like(part[0]), *part), 1, size) for part in cut]
-            x, y0, y1, offsets = Runs.concatenate(parts)
-            return Runs(x, y0, y1, offsets[[0, -1]])
-        return Runs.concatenate(list(self.merged(group, count, size)))
+            return self.like(Runs.pack((np.zeros_like(part[0]), *part), 1, size) for part in cut).as_one()
+        return self.like(self.merged(group, count, size))
 
     def merged(self, group: Int, count: int, size: tuple[int, int]) -> Iterator[Runs]:
         """Yield the masks that `merge` returns, a few at a time."""

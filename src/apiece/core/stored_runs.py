@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import mmap
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import numpy as np
 
 from apiece._arrays import Int, Int32
-from apiece.core.runs import Runs, sums
+from apiece.core.runs import Runs, chunks, sums
 
-__all__ = ["StoredRuns"]
+__all__ = ["StoredRuns", "joined"]
 
 _DROP: int | None = getattr(mmap, "MADV_DONTNEED", None)  # not on Windows
 _RUNS = 1 << 18
 """Runs that are read in one go (3 MB)."""
+_HELD = 1 << 20
+"""Runs up to which some of the masks are in memory (12 MB)."""
 
 
 def _append(file: IO[bytes], values: Int32) -> None:
@@ -35,7 +37,8 @@ class StoredRuns(Runs):
     """`Runs` whose ``x``, ``y0`` and ``y1`` lie in temporary files that are mapped into memory.
 
     They are equal to `Runs` in every respect but one: what was read for a few masks (``take``, ``span``, ``parts``)
-    leaves memory again. The files have no name, and end with the runs.
+    leaves memory again. The files have no name, and end with the runs. What is made of all masks (``like``, ``merge``),
+    or of many (``take``, ``span``), lies in files, too.
     """
 
     maps: tuple[mmap.mmap, ...]
@@ -53,8 +56,11 @@ class StoredRuns(Runs):
         with ExitStack() as opened:
             files = [opened.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
             for runs in parts:
-                for file, values in zip(files, runs[:3], strict=True):
-                    _append(file, values)
+                for first in range(0, len(runs.x), _RUNS):
+                    for file, values in zip(files, runs[:3], strict=True):
+                        _append(file, values[first : first + _RUNS])
+                    if isinstance(runs, StoredRuns):
+                        runs._drop()
                 counts.append(np.diff(runs.offsets))
             offsets = sums(np.concatenate(counts))
             some = files if offsets[-1] else []  # nothing cannot be mapped
@@ -67,14 +73,33 @@ class StoredRuns(Runs):
     def __reduce__(self) -> tuple[Any, ...]:
         return Runs, tuple(self)
 
+    def like(self, parts: Iterable[Runs]) -> Runs:
+        """Return the masks of several sets, in order, in a file."""
+        return StoredRuns.write(parts)
+
+    def as_one(self) -> Self:
+        """Return all runs as those of one mask, of masks that lie one behind the other from left to right."""
+        one = super().as_one()
+        one.maps = self.maps
+        return one
+
     def take(self, index: Int) -> Runs:
-        """Return the masks at ``index``, in the order asked for, in memory."""
+        """Return the masks at ``index``, in the order asked for; in memory, unless they are many."""
+        counts = np.diff(self.offsets)[index]
+        if counts.sum() <= _HELD:
+            return self._held(index)
+        return self.like(self._held(index[lo:hi]) for lo, hi in chunks(counts, _RUNS))
+
+    def _held(self, index: Int) -> Runs:
+        """Return the masks at ``index``, in memory."""
         taken = super().take(index)
         self._drop()
         return taken
 
     def span(self, first: int, stop: int) -> Runs:
-        """Return the masks from ``first`` to ``stop - 1``, in memory."""
+        """Return the masks from ``first`` to ``stop - 1``; in memory, unless they are many."""
+        if self.offsets[stop] - self.offsets[first] > _HELD:
+            return self.take(np.arange(first, stop))
         some = super().span(first, stop)
         self._drop()
         return some
@@ -94,3 +119,9 @@ class StoredRuns(Runs):
         for one in getattr(self, "maps", ()):  # not of what `_replace` makes
             if _DROP is not None:
                 one.madvise(_DROP)
+
+
+def joined(sets: Sequence[Runs]) -> Runs:
+    """Return the masks of several sets, in order; in a file if those of one of them are."""
+    kept = next((runs for runs in sets if isinstance(runs, StoredRuns)), sets[0])
+    return kept.like(sets)

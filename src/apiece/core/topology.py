@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from apiece._arrays import Bool, Int
-from apiece.core.runs import Keys, Runs, chunks, expand, merged
+from apiece.core.runs import Keys, Runs, expand, merged
 
-__all__ = ["Rings", "count_parts_and_holes", "run_parts", "side_edges", "trace", "transposed"]
+__all__ = ["Rings", "components", "count_parts_and_holes", "run_parts", "side_edges", "trace", "transposed"]
 
 _RUNS = 1 << 18
 """Runs that are linked to their neighbours in one go (some 30 MB)."""
@@ -45,7 +45,7 @@ def run_parts(runs: Runs, size: tuple[int, int], corners: bool = False) -> tuple
         across = (left < hi - lo) & (right >= hi - lo)
         seams.append(np.stack([left[across], right[across]]) + lo)
         inside = right < hi - lo
-        number, here = _components(left[inside], right[inside], hi - lo)
+        number, here = components(left[inside], right[inside], hi - lo)
         part[lo:hi] = here + total
         of_part = np.zeros(number, np.int64)
         of_part[here] = some.owners[: hi - lo]
@@ -53,7 +53,7 @@ def run_parts(runs: Runs, size: tuple[int, int], corners: bool = False) -> tuple
         total += number
     of_part, (left, right) = np.concatenate(owner), part[np.concatenate(seams, 1)]
     if len(left):
-        number, whole = _components(left, right, total)
+        number, whole = components(left, right, total)
         part, joined = whole[part], np.zeros(number, np.int64)
         joined[whole] = of_part
         of_part = joined
@@ -68,7 +68,7 @@ def _column_end(runs: Runs, run: int) -> int:
     return run + int(np.searchsorted(runs.x[run:end], runs.x[run - 1] + 1, "right"))
 
 
-def _components(left: Int, right: Int, count: int) -> tuple[int, Int]:
+def components(left: Int, right: Int, count: int) -> tuple[int, Int]:
     """Return how many components a graph of ``count`` nodes has, and that of each, from its edges.
 
     Every node points at a lower one of its component, or at itself. In each round an edge between two roots puts the
@@ -88,11 +88,11 @@ def _components(left: Int, right: Int, count: int) -> tuple[int, Int]:
 
 def count_parts_and_holes(runs: Runs, size: tuple[int, int]) -> tuple[Int, Int]:
     """Return (parts, holes) per mask, by Euler's formula: parts - holes = runs - contacts between runs."""
-    forked = np.flatnonzero(~plain(runs))
     parts, holes = np.ones(runs.number, np.int64), np.zeros(runs.number, np.int64)
-    for lo, hi in chunks(np.diff(runs.offsets)[forked], _RUNS):
-        some = forked[lo:hi]
-        parts[some], holes[some] = _counted(runs.take(some), size)
+    for lo, _, own in runs.parts(_RUNS):
+        forked = np.flatnonzero(~plain(own))
+        if len(forked):
+            parts[lo + forked], holes[lo + forked] = _counted(own.take(forked), size)
     return parts, holes
 
 

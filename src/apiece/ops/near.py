@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from apiece._arrays import Float, Int
 from apiece._scipy import sp
 from apiece.core.masks import Masks
-from apiece.core.run_overlap import Columns, intersections
-from apiece.core.runs import Runs, chunks, expand, sums
+from apiece.core.run_overlap import Columns, added_up, overlapping
+from apiece.core.runs import Runs, chunks, expand, stripes, sums
 
 __all__ = ["box_gaps", "contacts", "gaps", "nearest", "touching"]
 
 _PAIRS = 1 << 20  # looked at in one go
+_RUNS = 1 << 18  # of the masks that are looked at in one go
 _FEW = 256  # boxes
 _ROUNDING = 1e-6  # of a pixel
 
@@ -75,7 +76,10 @@ def nearest(masks: Masks, i: Int, j: Int, scale: tuple[float, float] = (1.0, 1.0
     some = np.flatnonzero(b[best] != a)
     own, a, best = own[some], a[some], best[some]
     # the nearest has a box that is no further than a near one is at most
-    limit = _at_most(masks.runs, a, b[best], side) + _ROUNDING * side.max()
+    limit = np.empty(len(a))
+    for pairs, runs, one, other in _few(masks.runs, a, b[best]):
+        limit[pairs] = _at_most(runs, one, other, side)
+    limit += _ROUNDING * side.max()
     least = np.full(len(a), np.inf)
     boxes = masks.boxes.astype(np.float64) * np.tile(side, 2)
     for row, column in _boxes_within(boxes[a], boxes[b], limit):
@@ -129,12 +133,22 @@ def gaps(masks: Masks, i: Int, j: Int, scale: tuple[float, float] = (1.0, 1.0), 
     >>> gaps(masks, np.array([0, 1]), np.array([1, 2])).round(2)
     array([0.71, 3.  ])
     """
-    runs, side = masks.runs, np.array(scale)
-    boxes = masks.boxes.astype(np.float64)
-    if reach is None:
-        reach = _at_most(runs, i, j, side)
-    limit = reach + 2 * side.max()
-    return _least(runs, _facing(runs, i, boxes[j], limit, side), _facing(runs, j, boxes[i], limit, side), side)
+    side, boxes, out = np.array(scale), masks.boxes.astype(np.float64), np.empty(len(i))
+    for some, runs, own, other in _few(masks.runs, i, j):
+        near = _at_most(runs, own, other, side) if reach is None else reach[some]
+        limit = near + 2 * side.max()
+        mine = _facing(runs, own, boxes[j[some]], limit, side)
+        others = _facing(runs, other, boxes[i[some]], limit, side)
+        out[some] = _least(runs, mine, others, side)
+    return out
+
+
+def _few(runs: Runs, i: Int, j: Int) -> Iterator[tuple[slice, Runs, Int, Int]]:
+    """Yield a few pairs at a time: which ones, the runs of their masks, and where among these the two of each are."""
+    each = np.diff(runs.offsets)
+    for lo, hi in chunks(each[i] + each[j], _RUNS):
+        own, place = np.unique(np.concatenate([i[lo:hi], j[lo:hi]]), return_inverse=True)
+        yield slice(lo, hi), runs.take(own), place[: hi - lo], place[hi - lo :]
 
 
 Some = tuple[Int, Int]
@@ -200,12 +214,13 @@ def contacts(masks: Masks, scale: tuple[float, float] = (1.0, 1.0)) -> tuple[sp.
     -------
     Two symmetric sparse matrices of shape (N, N): bool, and float64.
     """
-    overlap, across, down = _overlap(masks, 0, 0), _beside(masks, 1, 0), _beside(masks, 0, 1)
+    overlap, across, down, falling, rising = _met(masks, ((0, 0), (1, 0), (0, 1), (1, 1), (1, -1)))
+    across, down, diagonal = across + across.T, down + down.T, falling + falling.T + rising + rising.T
     sx, sy = scale
     tilt, spacing = math.atan2(sy, sx), sx * sy / math.hypot(sx, sy)
     length = tilt * sy * across + (math.pi / 2 - tilt) * sx * down
-    length = (length + math.pi / 4 * spacing * (_beside(masks, 1, 1) + _beside(masks, 1, -1))) / 2
-    together = _apart((across + down + overlap) > 0)
+    length = (length + math.pi / 4 * spacing * diagonal) / 2
+    together = _true((across + down + overlap) > 0)
     length = length.multiply(together) - length.multiply(together).multiply(overlap > 0)
     length.eliminate_zeros()
     return together, sp.csr_array(length)
@@ -213,23 +228,40 @@ def contacts(masks: Masks, scale: tuple[float, float] = (1.0, 1.0)) -> tuple[sp.
 
 def touching(masks: Masks) -> sp.csr_array:
     """Return which masks touch each other, or overlap: symmetric bool of shape (N, N), sparse; see `contacts`."""
-    return _apart((_overlap(masks, 0, 0) + _beside(masks, 1, 0) + _beside(masks, 0, 1)) > 0)
+    overlap, across, down = _met(masks, ((0, 0), (1, 0), (0, 1)))
+    return _true((overlap + across + across.T + down + down.T) > 0)
 
 
-def _beside(masks: Masks, dx: int, dy: int) -> sp.csr_array:
-    """Return how many pixels of one mask lie so far from one of another, in this direction or the opposite one."""
-    one_way = _overlap(masks, dx, dy)
-    return one_way + one_way.T
+def _met(masks: Masks, moves: Sequence[tuple[int, int]]) -> list[sp.csr_array]:
+    """Return, for each move (dx, dy), the pixels that each mask shares with each other one if it is moved so.
+
+    Columns are compared a few at a time, so memory grows with the masks that meet.
+    """
+    runs, count, (height, width) = masks.runs, len(masks), masks.size
+    found = [[(np.zeros(0, np.int64),) * 2] for _ in moves]
+    for left, right in stripes((runs,), _RUNS, common=False):
+        around = runs.between(left - 1, right + 1)
+        for (dx, dy), pairs in zip(moves, found, strict=True):
+            # so that nothing is moved to below zero, the others are moved the other way
+            there, here = (
+                Columns(_moved(around.between(left - x, right - x), x, y), (height + abs(dy), width + abs(dx)))
+                for x, y in ((max(dx, 0), max(dy, 0)), (max(-dx, 0), max(-dy, 0)))
+            )
+            i, j, pixels = overlapping(there, here, (count, count))
+            other = i != j
+            pairs.append(((i * count + j)[other], pixels[other]))
+    return [_table(*added_up([(_joined(pairs, 0), _joined(pairs, 1))]), count) for pairs in found]
 
 
-def _overlap(masks: Masks, dx: int, dy: int) -> sp.csr_array:
-    """Return the pixels that each mask shares with each if it is moved."""
-    size = (masks.size[0] + abs(dy), masks.size[1] + abs(dx))
-    # so that nothing is moved to below zero, the others are moved the other way
-    here, there = (
-        Columns(_moved(masks.runs, x, y), size) for x, y in ((max(-dx, 0), max(-dy, 0)), (max(dx, 0), max(dy, 0)))
-    )
-    return intersections(there, here if dx or dy else there, (len(masks), len(masks)))
+def _joined(pairs: Sequence[tuple[Int, Int]], k: int) -> Int:
+    """Return the ``k``-th arrays of pairs of arrays, as one."""
+    return np.concatenate([pair[k] for pair in pairs])
+
+
+def _table(pair: Int, values: Int, count: int) -> sp.csr_array:
+    """Return values of pairs in order, ``i * count + j``, as a matrix."""
+    i, j = np.divmod(pair, max(count, 1))
+    return sp.csr_array((values, j, np.searchsorted(i, np.arange(count + 1))), shape=(count, count))
 
 
 def _moved(runs: Runs, dx: int, dy: int) -> Runs:
@@ -239,8 +271,7 @@ def _moved(runs: Runs, dx: int, dy: int) -> Runs:
     return Runs(x, y0, y1, runs.offsets)
 
 
-def _apart(pairs: sp.csr_array) -> sp.csr_array:
-    """Return the pairs of different masks."""
+def _true(pairs: sp.csr_array) -> sp.csr_array:
+    """Return the pairs that are true, in order."""
     found = pairs.tocoo()
-    other = found.row != found.col
-    return sp.csr_array((np.ones(int(other.sum()), bool), (found.row[other], found.col[other])), shape=pairs.shape)
+    return sp.csr_array((np.ones(found.nnz, bool), (found.row, found.col)), shape=pairs.shape)

@@ -22,6 +22,11 @@ def bridged(masks: Masks) -> Masks:
 
     An object that the border cuts continues beyond it, so the line closes a ring that is cut open there.
     """
+    return masks.mapped(_bridged, AT_ONCE)
+
+
+def _bridged(masks: Masks) -> Masks:
+    """Return what `bridged` does, of masks in memory."""
     (height, width), owner = masks.size, owners(masks.offsets)
     boxes, groups = [], []
     for axis, edge, meets, low, high in (
@@ -62,22 +67,26 @@ def hulls(masks: Masks) -> Masks:
 
 def bare_pixels(masks: Masks, cover: Masks) -> Int:
     """Return how many pixels of each mask's hull no instance covers; ``cover`` is one mask."""
-    bare, order = np.zeros(len(masks), np.int64), np.argsort(masks.boxes[:, 0], kind="stable")
+    boxes = masks.runs.boxes
+    bare, order = np.zeros(len(masks), np.int64), np.argsort(boxes[:, 0], kind="stable")
     # from left to right, so that those of one go need few columns of the cover
     for lo, hi in chunks(np.diff(masks.offsets)[order], AT_ONCE):
-        hull = hulls(masks[order[lo:hi]])
-        bare[order[lo:hi]] = hull.area - intersections(hull, cover).toarray()[:, 0]
+        some = order[lo:hi]
+        hull = hulls(masks[some])
+        under = cover.runs.between(int(boxes[some, 0].min()), int(boxes[some, 2].max()))
+        bare[some] = hull.area - intersections(hull, Masks.of_runs(cover.size, under)).toarray()[:, 0]
     return bare
 
 
 def dilated(masks: Masks) -> Masks:
     """Return each mask with the pixels that share a side with it."""
-    wide = [masks[:0]]
-    for lo, hi in chunks(np.diff(masks.offsets), AT_ONCE):
-        own = masks[lo:hi]
-        moved = [own, *(own.shift(dx, dy) for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)))]
-        wide.append(Masks.concatenate(moved).merge(np.tile(np.arange(hi - lo), 5), hi - lo))
-    return Masks.concatenate(wide)
+    return masks.mapped(_dilated, AT_ONCE)
+
+
+def _dilated(masks: Masks) -> Masks:
+    """Return what `dilated` does, of masks in memory."""
+    moved = [masks, *(masks.shift(dx, dy) for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)))]
+    return Masks.concatenate(moved).merge(np.tile(np.arange(len(masks)), 5), len(masks))
 
 
 def nearest_pixels(masks: Masks, first: Int, second: Int) -> tuple[Int, Int, Int]:

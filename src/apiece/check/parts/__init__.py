@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from apiece._arrays import Float, Int
-from apiece.check._kit.shapes import bare_pixels, dilated, hulls
+from apiece.check._kit.shapes import AT_ONCE, bare_pixels, dilated, hulls
 from apiece.check.contract import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
 from apiece.check.parts._links import Links, diameter, linked
 from apiece.check.parts._span import Limit, Spans, limits, sample, together
 from apiece.core.masks import Masks
+from apiece.core.run_overlap import shared
+from apiece.core.runs import chunks
 from apiece.core.set_operations import pairwise_union
 from apiece.ops.overlap import intersections
 from apiece.ops.parts import parts_of
@@ -234,7 +236,10 @@ def _fit(masks: Masks, piece: Int, body: Int) -> tuple[Float, Float]:
     pairs = pairwise_union(masks[piece], masks[body])
     cover, area = masks.union(), masks.area[piece]
     added = bare_pixels(pairs, cover) - bare_pixels(masks[body], cover)
-    sunk = intersections(masks[piece], hulls(masks[body])).diagonal()
+    sunk = np.zeros(len(piece), np.int64)
+    for lo, hi in chunks(np.diff(masks.offsets)[body], AT_ONCE):
+        each = np.arange(hi - lo)
+        sunk[lo:hi] = shared(masks[piece[lo:hi]].runs, each, hulls(masks[body[lo:hi]]).runs, each)
     return added / area, sunk / area
 
 

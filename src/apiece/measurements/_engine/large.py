@@ -37,7 +37,7 @@ def measure_large(instances: Instances, pyramid: Pyramid, **options: Any) -> Tab
     seen, back = Table.concatenate(parts), np.argsort(np.concatenate(order))
     new = {name: values[back] for name, values in seen.columns.items() if name not in table.columns}
     units = {name: unit for name, unit in seen.units.items() if name in new}
-    return Table({**table.columns, **new}, {**table.units, **units}, table.levels)
+    return Table.of_own({**table.columns, **new}, {**table.units, **units}, table.levels)
 
 
 def _divided(names: list[str] | None) -> tuple[list[str] | None, list[str] | None]:

@@ -130,7 +130,7 @@ def measure(
             columns[prop.name + _U95], units[prop.name + _U95] = widths[prop.name], _unit(prop.dimension, size)
     for name, function in _named(extra).items():
         columns |= _extra(name, function, instances.masks, pixels, columns)
-    return Table(columns, units, {"class": instances.classes})
+    return Table.of_own(columns, units, {"class": instances.classes})
 
 
 def _computed(family: Measure, request: Request) -> Mapping[str, Array]:
@@ -140,10 +140,11 @@ def _computed(family: Measure, request: Request) -> Mapping[str, Array]:
         return family.compute(request)
     full = request.full
     found = [
-        family.compute(replace(request, masks=request.masks[a:b], full=None if full is None else full[a:b]))
+        dict(family.compute(replace(request, masks=request.masks[a:b], full=None if full is None else full[a:b])))
         for a, b in parts
     ]
-    return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+    # a column goes from the parts as it comes into the whole, so that two of all are not held at once
+    return {name: np.concatenate([part.pop(name) for part in found]) for name in list(found[0])}
 
 
 def _widths(
@@ -246,8 +247,8 @@ def measure_many(
             table = measure_large(instances, image, pixel_size=size, **options)
         else:
             table = measure(instances, image, pixel_size=size, **options)
-        columns = {"image": np.full(len(table), name), **table.columns}
-        yield Table(columns, table.units, {"image": (name,), **table.levels})
+        columns = {"image": np.broadcast_to(np.array(name), len(table)), **table.columns}  # one text, not N
+        yield Table.of_own(columns, table.units, {"image": (name,), **table.levels})
 
 
 def mean_colours(instances: Instances, image: Image) -> Float:
@@ -353,7 +354,7 @@ def _named(extra: Mapping[str, Extra] | Sequence[Extra] | None) -> Mapping[str, 
 
 
 def _extra(name: str, function: Extra, masks: Masks, pixels: Array | None, taken: Columns) -> Columns:
-    values = np.asarray(function(masks, pixels))
+    values = np.array(function(masks, pixels))
     if values.ndim not in (1, 2) or len(values) != len(masks) or values.dtype.kind not in "buifU":
         raise ConfigError(
             f"the extra measurement {name!r} must return one value (or one row of values) for each of the "

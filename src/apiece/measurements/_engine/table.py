@@ -59,16 +59,31 @@ class Table:
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        columns = {name: frozen(np.array(values)) for name, values in self.columns.items()}
+        self._set({name: np.array(values) for name, values in self.columns.items()}, self.units, self.levels)
+
+    def _set(
+        self, columns: Mapping[str, Array], units: Mapping[str, str], levels: Mapping[str, tuple[str, ...]]
+    ) -> None:
+        """Check and keep arrays that nobody else changes."""
+        columns = {name: frozen(values) for name, values in columns.items()}
         shapes = {name: a.shape for name, a in columns.items()}
         if any(len(s) != 1 for s in shapes.values()) or len(set(shapes.values())) > 1:
             raise InvalidInstancesError(f"columns of a table must be 1-D and of one length, got {shapes}")
-        for key in (*self.units, *self.levels):
+        for key in (*units, *levels):
             if key not in columns:
                 raise UnknownNameError("column", key, columns)
         object.__setattr__(self, "columns", MappingProxyType(columns))
-        object.__setattr__(self, "units", MappingProxyType({k: u for k, u in self.units.items() if u}))
-        object.__setattr__(self, "levels", MappingProxyType({k: tuple(v) for k, v in self.levels.items()}))
+        object.__setattr__(self, "units", MappingProxyType({k: u for k, u in units.items() if u}))
+        object.__setattr__(self, "levels", MappingProxyType({k: tuple(v) for k, v in levels.items()}))
+
+    @classmethod
+    def of_own(
+        cls, columns: Mapping[str, Array], units: Mapping[str, str] = {}, levels: Mapping[str, tuple[str, ...]] = {}
+    ) -> Table:
+        """Return the table of arrays that nobody else changes: they are not copied, as those given to `Table` are."""
+        table = cls.__new__(cls)
+        table._set(columns, units, levels)
+        return table
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
@@ -92,7 +107,7 @@ class Table:
         ['area', 'batch']
         """
         others = {key: levels for key, levels in self.levels.items() if key != name}
-        return Table({**self.columns, name: np.asarray(values)}, {**self.units, name: unit}, others)
+        return Table.of_own({**self.columns, name: np.array(values)}, {**self.units, name: unit}, others)
 
     @classmethod
     def concatenate(cls, tables: Iterable[Table]) -> Table:
@@ -118,8 +133,8 @@ class Table:
             units[name] = found.pop()
             if any(name in t.levels for t in holders):
                 levels[name] = tuple(dict.fromkeys(v for t in holders for v in t.levels.get(name, t[name].tolist())))
-        columns = {name: np.concatenate([_filled(t, name, tables) for t in tables]) for name in names}
-        return cls(columns, units, levels)
+        columns = {name: _joined([_filled(t, name, tables) for t in tables]) for name in names}
+        return cls.of_own(columns, units, levels)
 
     def header(self) -> list[str]:
         """Return column names with their units, as in a CSV file: ``area_um2``, ``rect_angle_deg``, ``solidity``."""
@@ -273,7 +288,7 @@ class Table:
             for k, label in enumerate(labels):
                 columns[f"{name}_{label}"] = described[:, k]
                 units[f"{name}_{label}"] = self.units.get(name, "")
-        return Table(columns, units)
+        return Table.of_own(columns, units)
 
 
 def _describe(values: Float) -> Float:
@@ -291,6 +306,11 @@ def _filled(table: Table, name: str, tables: Sequence[Table]) -> Array:
     if not kinds <= set("f"):
         raise ConfigError(f"column {name!r} is missing from a table to join; measure the same properties of all")
     return np.full(len(table), np.nan)
+
+
+def _joined(parts: Sequence[Array]) -> Array:
+    """Return arrays as one; one alone is not copied."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _plain(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from torch import nn
 from apiece.errors import ModelFileError
 from apiece.training._data import Order, repeat_factors
 from apiece.training._depthwise import Depthwise
+from apiece.training._memory import reused
 from apiece.training._report import grouped
 from apiece.training._schedule import Average, Clock, Plan, learning_rate, parameter_groups, step_seed
 from apiece.training.checkpoint import RunState, read_state, restore, write_state
@@ -175,3 +177,22 @@ def test_convolutions_in_groups_stay_in_float32() -> None:
     for precision in ("32-true", "bf16-mixed"):
         elsewhere = Hardware(torch.device("cpu" if precision == "32-true" else "meta"), precision, 0, None)
         assert not isinstance(elsewhere.convolving(), Depthwise)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of glibc")
+def test_memory_that_is_freed_is_used_again() -> None:
+    import resource
+
+    def faults() -> int:
+        """Pages that the system gives for a block of 256 MB when such blocks have been freed."""
+        found = []
+        for _ in range(5):
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            torch.zeros(1 << 26)
+            found.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+        return min(found)
+
+    assert faults() > 10_000
+    with reused():
+        assert faults() < 100
+    assert faults() > 10_000

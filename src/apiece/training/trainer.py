@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import lightning
@@ -20,6 +20,7 @@ from apiece.errors import Option
 from apiece.models import load_model
 from apiece.training._data import open_splits
 from apiece.training._loop import Loop
+from apiece.training._memory import reused
 from apiece.training._report import Report
 from apiece.training._run import Run
 from apiece.training._train import TrainResult
@@ -38,7 +39,8 @@ def fit(config: TrainConfig, *, splits: tuple[Dataset, Dataset] | None = None) -
     ``config.data``.
     """
     run = Run(config, splits)
-    with Report(run.config.folder, run.state.step) as report, _quiet_lightning():
+    kept = reused() if run.hardware.device.type == "cpu" else nullcontext()
+    with Report(run.config.folder, run.state.step) as report, _quiet_lightning(), kept:
         loop = Loop(run, report)
         if run.plan.progress(run.state.step, run.clock.seconds, 0.0) < 1.0:
             _train(_trainer(run, report), loop, run.batches())

@@ -157,6 +157,11 @@ class Runs(NamedTuple):
             some = slice(self.offsets[lo], self.offsets[hi])
             yield lo, hi, Runs(self.x[some], self.y0[some], self.y1[some], self.offsets[lo : hi + 1] - self.offsets[lo])
 
+    def columns(self) -> Iterator[Int32]:
+        """Yield the column of each run, some at a time."""
+        for lo in range(0, len(self.x), _RUNS):
+            yield self.x[lo : lo + _RUNS]
+
     @property
     def boxes(self) -> Int:
         """Tight boxes, half-open x0, y0, x1, y1: int64 (N, 4); zeros for an empty mask."""
@@ -357,15 +362,15 @@ def stripes(sets: Sequence[Runs], limit: int, common: bool = True) -> Iterator[t
     some = [runs for runs in sets if len(runs.x)]
     if len(some) < (len(sets) if common else 1):
         return
-    ends = [[(own.x.min(), own.x.max()) for _, _, own in runs.parts() if len(own.x)] for runs in some]
+    ends = [[(x.min(), x.max()) for x in runs.columns()] for runs in some]
     begin, end = [int(min(low for low, _ in one)) for one in ends], [int(max(high for _, high in one)) for one in ends]
     first, last = (max(begin), min(end)) if common else (min(begin), max(end))
     if last < first:
         return
     held = np.zeros(last - first + 1, np.int64)
     for runs in some:
-        for _, _, own in runs.parts():
-            held += np.bincount(own.x[(own.x >= first) & (own.x <= last)] - first, minlength=len(held))
+        for x in runs.columns():
+            held += np.bincount(x[(x >= first) & (x <= last)] - first, minlength=len(held))
     for lo, hi in chunks(held, limit):
         yield first + lo, first + hi
 

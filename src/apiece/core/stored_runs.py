@@ -11,7 +11,7 @@ from typing import IO, Any, Self
 import numpy as np
 
 from apiece._arrays import Int, Int32
-from apiece.core.runs import Runs, chunks, sums
+from apiece.core.runs import Runs, chunks, expand, sums
 
 __all__ = ["StoredRuns", "joined"]
 
@@ -91,10 +91,14 @@ class StoredRuns(Runs):
         return self.like(self._held(index[lo:hi]) for lo, hi in chunks(counts, _RUNS))
 
     def _held(self, index: Int) -> Runs:
-        """Return the masks at ``index``, in memory."""
-        taken = super().take(index)
-        self._drop()
-        return taken
+        """Return the masks at ``index``, in memory; of one file after the other, for they may lie anywhere in it."""
+        counts = np.diff(self.offsets)[index]
+        runs, taken = expand(self.offsets[:-1][index], counts), list[Int32]()
+        for values in self[:3]:
+            taken.append(values[runs])
+            self._drop()
+        x, y0, y1 = taken
+        return Runs(x, y0, y1, sums(counts))
 
     def span(self, first: int, stop: int) -> Runs:
         """Return the masks from ``first`` to ``stop - 1``; in memory, unless they are many."""
@@ -108,6 +112,12 @@ class StoredRuns(Runs):
         """Yield what `Runs.parts` does; a part leaves memory when the next one is asked for."""
         for part in super().parts(limit):
             yield part
+            self._drop()
+
+    def columns(self) -> Iterator[Int32]:
+        """Yield what `Runs.columns` does; what was read leaves memory when more is asked for."""
+        for some in super().columns():
+            yield some
             self._drop()
 
     def between(self, left: int, right: int) -> Runs:

@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from apiece import Instances, Masks
 from apiece.errors import DataError
+from apiece.images import read_image
 from apiece.measurements import measure
 from apiece.rules import judge, judge_batch, judge_many, verdicts_as_dict
 from apiece.rules._engine.judging import scene_of
@@ -266,3 +269,16 @@ def test_pictures_that_are_judged_together_have_the_verdicts_they_have_alone(tmp
     assert refused[1] == "lost: no such file"
     with pytest.raises(DataError, match="beyond the picture"):
         list(judge_many(ruleset, asked))
+
+
+def test_a_picture_whose_pixels_cannot_be_read_is_refused_and_the_rest_is_judged(tmp_path: Path) -> None:
+    ruleset = rules(tmp_path, "- colour: chip\n  expected: '#5a5a5a'\n  within: 20")
+    whole, broken = tmp_path / "whole.png", tmp_path / "broken.png"
+    Image.fromarray(np.full((*SIZE, 3), 90, np.uint8)).save(whole)
+    broken.write_bytes(whole.read_bytes()[:60])
+    asked = [(path.name, found([CHIP]), partial(read_image, path)) for path in (whole, broken, whole)]
+    refused: list[str] = []
+    judged = list(judge_many(ruleset, asked, on_bad=lambda name, error: refused.append(f"{name}: {error}")))
+    assert [one.outcome for one in judged] == ["pass", "pass"]
+    assert len(refused) == 1
+    assert "broken.png: is truncated" in refused[0]

@@ -12,7 +12,7 @@ from apiece._arrays import keep_freed_memory
 from apiece.core.conf import thresholds
 from apiece.core.image import Image, PixelSize
 from apiece.core.instances import Instances
-from apiece.errors import ApieceError, ConfigError, DataError, Message, UnknownNameError
+from apiece.errors import ApieceError, ConfigError, DataError, ImageError, Message, UnknownNameError
 from apiece.images import read_image
 from apiece.measurements.contract import Edges, edges
 from apiece.rules._engine.file import Rule, RuleSet, measures
@@ -226,6 +226,8 @@ def _scene_or_error(
         return found
     try:
         return scene_of(rules, found, image, size, score, _reference(rules))
+    except ImageError as error:  # it names the file
+        return error
     except DataError as error:
         return DataError(Message(f"{name or _NAMELESS}: ", error.message))
 

@@ -23,13 +23,22 @@ detector's, one for one.
 default model, and of any that resizes its images, the resizing is left out, since a whole scene would be shrunk to a
 sixth. Mask AP counts every detection down to a score of 0.05, counts are those at the model's threshold. Seconds are
 CPU time: of the network, of its decoder, and of all else (reading, preparing, joining).
+
+    python benchmarks/tiles.py workers [--model default] [--tile 1024] [--counts 1 2] [--scenes 3] [--side 8192]
+
+``workers`` times the whole command ``apiece predict`` on one drawn scene, a tiled TIFF, for each number of processes in
+turn, as often as there are scenes. Seconds are those of the clock, so the machine must be idle. The files that each run
+writes must be the same bytes.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import multiprocessing
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -42,6 +51,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import tifffile
 
 from apiece import Instances, Masks, formats
 from apiece.core.image import ImageRef
@@ -338,14 +348,17 @@ def clocked(model: Model) -> Iterator[dict[str, float]]:
     spent["all"] = time.process_time() - begin
 
 
+def scattered(side: int, seed: int) -> SceneConfig:
+    """Return scenes of 600 to 1,200 objects on 4096 x 4096 pixels."""
+    density = side * side / 4096**2
+    return SceneConfig((side, side), (int(600 * density), int(1200 * density)), radius=(8, 60), seed=seed)
+
+
 def against_whole(args: argparse.Namespace) -> None:
     model, pairs = taking_pixels_as_they_are(args.model), {"whole": [], "tiled": []}
     count, spent = dict.fromkeys(pairs, 0), {name: Counter() for name in pairs}
-    density = args.side * args.side / 4096**2
-    few, many = int(600 * density), int(1200 * density)
-    config = SceneConfig((args.side, args.side), (few, many), radius=(8, 60), seed=args.seed)
     for index in range(args.scenes):
-        drawn = scenes(config, index)
+        drawn = scenes(scattered(args.side, args.seed), index)
         truth = drawn.visible.replace(labels=np.zeros(len(drawn.visible), np.int64), classes=model.classes)
         for name, found in pairs.items():
             with clocked(model) as seconds:
@@ -376,9 +389,34 @@ def _show(
         print(f"{row}{seconds['network']:10.1f}{seconds['decoder']:10.1f}{rest:10.1f}", flush=True)
 
 
+def by_workers(args: argparse.Namespace) -> None:
+    """Print the seconds of `apiece predict` for each number of processes."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        image = folder / "scene.tif"
+        drawn = scenes(scattered(args.side, args.seed), 0).image.pixels
+        tifffile.imwrite(image, drawn, tile=(512, 512), photometric="rgb")
+        seconds: dict[int, list[float]] = {count: [] for count in args.counts}
+        written = set()
+        for turn in range(args.scenes):
+            for count, spent in seconds.items():
+                out = folder / f"{turn}-{count}"
+                line = [sys.executable, "-m", "apiece", "predict", str(image), "--model", args.model]
+                line += ["--tile", str(args.tile), "--workers", str(count), "--save", "geojson", "--out", str(out)]
+                begin = time.perf_counter()
+                subprocess.run(line, check=True, capture_output=True)
+                spent.append(time.perf_counter() - begin)
+                written.add(hashlib.sha256(next(out.rglob("*.geojson")).read_bytes()).hexdigest())
+                print(f"{count} workers {spent[-1]:6.1f} s", flush=True)
+    one = median(seconds[args.counts[0]])
+    for count, spent in seconds.items():
+        print(f"{count} workers: median {median(spent):.1f} s, {one / median(spent):.2f} times as fast")
+    print("the same bytes" if len(written) == 1 else f"{len(written)} different files")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["join", "huge", "model"])
+    parser.add_argument("part", choices=["join", "huge", "model", "workers"])
     parser.add_argument("--model", default="default")
     parser.add_argument("--scenes", type=int, default=3)
     parser.add_argument("--tile", type=int, default=1024)
@@ -387,11 +425,12 @@ def main() -> None:
     parser.add_argument("--side", type=int)
     parser.add_argument("--objects", type=int, default=4365)
     parser.add_argument("--sides", type=int, nargs="+", default=[16384, 32768, 65536, 131072])
+    parser.add_argument("--counts", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--without-peer", action="store_true")
     args = parser.parse_args()
     args.side = args.side or (4096 if args.part == "model" else 8192)
-    {"join": join, "huge": huge, "model": against_whole}[args.part](args)
+    {"join": join, "huge": huge, "model": against_whole, "workers": by_workers}[args.part](args)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -259,6 +260,18 @@ def test_values_of_blocks_are_those_of_the_image(dtype: type) -> None:
     spec = ModelInput(2, mean=(0, 0), std=(1, 1))
     blocks = [Image(pixels[y : y + 25, x : x + 30]) for y in range(0, 60, 25) for x in range(0, 70, 30)]
     assert value_limits_of(blocks, spec) == value_limits(pixels, spec)
+
+
+def test_of_blocks_of_floats_only_the_values_that_count_are_kept() -> None:
+    spec, alive = ModelInput(1, mean=(0,), std=(1,)), list[weakref.ref[np.ndarray]]()
+
+    def block(seed: int) -> Image:
+        pixels = np.random.default_rng(seed).random((200, 200, 1)).astype(np.float32)
+        alive.append(weakref.ref(pixels))
+        return Image(pixels)
+
+    value_limits_of((block(seed) for seed in range(5) if sum(ref() is not None for ref in alive) <= 2), spec)
+    assert len(alive) == 5
 
 
 def test_a_large_label_map_is_written_in_bands(tmp_path: Path, large: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -258,7 +258,8 @@ def value_limits_of(blocks: Iterable[Image], spec: ModelInput) -> tuple[float, f
         if dtype in _COUNTED:
             counts = counts + _counts(shown)
         else:
-            values.append(shown.reshape(-1)[:: max(shown.size * 64 // _SAMPLE, 1)])
+            some = shown.reshape(-1)[:: max(shown.size * 64 // _SAMPLE, 1)]
+            values.append(some.copy())  # a view would keep its block
     if values:
         return percentile_range(np.concatenate(values)[:, None])
     if np.any(counts):

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # each process has a core, so a thread each; read when torch is imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # how long an example takes says nothing of it: machines are busy at times
 settings.register_profile("apiece", deadline=None)
 settings.load_profile("apiece")

@@ -6,6 +6,7 @@ import json
 import signal
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,10 @@ def test_another_image_or_another_run_is_refused(
     predict_to(one_class, large, tmp_path / "out", conf=0, tile=64, overwrite=True)
 
 
-def test_a_damaged_tile_is_a_hole_that_is_named(one_class: Model, large: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("normalise", ["range", "percentile"])
+def test_a_damaged_tile_is_a_hole_that_is_named(one_class: Model, large: Path, tmp_path: Path, normalise: str) -> None:
+    spec = replace(one_class.loaded.input, normalise=normalise)
+    model = Model(replace(one_class.loaded, input=spec), "cpu")
     with tifffile.TiffFile(large) as tif:
         page = tif.pages[0]
         at = page.dataoffsets[4 * 13 + 9]  # of 13 tiles in a row: x 144, y 64
@@ -197,8 +201,8 @@ def test_a_damaged_tile_is_a_hole_that_is_named(one_class: Model, large: Path, t
         file.seek(at)
         file.write(b"\xff" * 8)
     with pytest.raises(ImageError, match="tile at x 144, y 64 cannot be decoded"):
-        predict_to(one_class, large, tmp_path / "out", conf=0, tile=64)
-    summary = predict_to(one_class, large, tmp_path / "out", conf=0, tile=64, skip_bad=True, overwrite=True)
+        predict_to(model, large, tmp_path / "out", conf=0, tile=64)
+    summary = predict_to(model, large, tmp_path / "out", conf=0, tile=64, skip_bad=True, overwrite=True)
     assert summary.instances > 10
     assert summary.bad
     assert all("x 144, y 64" in str(error) for error in summary.bad)

@@ -166,7 +166,7 @@ def _hinted(results: Iterable[Result], imgsz: int | None) -> Generator[Result]:
 def _from_tiles(job: _Job, run: Run, tiles: _Tiles, source: Source) -> Pieces:
     """Return the objects of an image that is cut into tiles."""
     model, options = job.model, replace(job.options, edges=None)
-    with open_large(source, model, tiles.tiling) as large:
+    with open_large(source, model, tiles.tiling, skip_bad=run.skip_bad) as large:
         grid = large.grid
         _log.info("%s: %d x %d tiles of %d pixels, halo %d", source.name, grid.rows, grid.columns, grid.tile, grid.halo)
         run.total += len(grid)

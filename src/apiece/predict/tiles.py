@@ -226,8 +226,8 @@ def _together(number: int, batch: int, count: int) -> range:
 
 
 @contextmanager
-def open_large(source: Source, model: Model, tiling: Tiling) -> Iterator[LargeImage]:
-    """Open an image that is cut into tiles, for a model."""
+def open_large(source: Source, model: Model, tiling: Tiling, *, skip_bad: bool = False) -> Iterator[LargeImage]:
+    """Open an image that is cut into tiles, for a model; with ``skip_bad`` parts of it may be damaged."""
     opening = _Opening(source.path, source.page, tiling.pixel_size, model.loaded.input)
     if source.path is None:
         image = source.read()
@@ -236,24 +236,37 @@ def open_large(source: Source, model: Model, tiling: Tiling) -> Iterator[LargeIm
             Path(source.name), (image.size,), image.channels, held.dtype,
             lambda level, box: held[box[1] : box[3], box[0] : box[2]], image.pixel_size, image.alpha,
         )  # fmt: skip
-        yield _large(source, pyramid, model, tiling, opening)
+        yield _large(source, pyramid, model, tiling, opening, skip_bad)
         return
     with open_pyramid(source.path, page=source.page) as pyramid:
-        yield _large(source, pyramid, model, tiling, opening)
+        yield _large(source, pyramid, model, tiling, opening, skip_bad)
 
 
-def _large(source: Source, pyramid: Pyramid, model: Model, tiling: Tiling, opening: _Opening) -> LargeImage:
+def _large(
+    source: Source, pyramid: Pyramid, model: Model, tiling: Tiling, opening: _Opening, skip_bad: bool
+) -> LargeImage:
     spec, size = model.loaded.input, pyramid.size
     pyramid = opening.at_scale(pyramid)
     grid = tiling.grid(pyramid.size, spec, model.loaded.stride)
-    cores = grid.cores[:: -(-len(grid) // _BLOCKS)].tolist()
     try:
-        limits = value_limits_of((pyramid.window((x0, y0, x1, y1)) for x0, y0, x1, y1 in cores), spec)
+        limits = value_limits_of(_looks(pyramid, grid, _BLOCKS, skip_bad), spec)
     except DataError as error:
         if source.path is None:
             raise
         raise ImageError(source.path, error.message) from error
     return LargeImage(source, pyramid, grid, limits, size, opening)
+
+
+def _looks(pyramid: Pyramid, grid: Grid, most: int, skip_bad: bool) -> Iterator[Image]:
+    """Yield up to so many cores, spread over the image; with ``skip_bad`` those that can be read."""
+    for x0, y0, x1, y1 in grid.cores[:: -(-len(grid) // most)].tolist():
+        try:
+            look = pyramid.window((x0, y0, x1, y1))
+        except ImageError:
+            if not skip_bad:
+                raise
+        else:
+            yield look
 
 
 class TileStore:
@@ -324,8 +337,8 @@ def _print_of(large: LargeImage) -> str:
     digest = hashlib.sha256()
     path = large.source.path
     if path is None or path.is_dir():
-        for box in large.grid.cores[:: -(-len(large.grid) // _PROBES)].tolist():
-            digest.update(np.ascontiguousarray(large.pyramid.window(tuple(box)).pixels).tobytes())
+        for look in _looks(large.pyramid, large.grid, _PROBES, skip_bad=True):
+            digest.update(np.ascontiguousarray(look.pixels).tobytes())
         return digest.hexdigest()
     size = os.path.getsize(path)
     digest.update(str(size).encode())

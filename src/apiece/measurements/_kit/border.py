@@ -10,10 +10,13 @@ from apiece._arrays import Bool, Float, Int
 from apiece.core.masks import Masks
 from apiece.core.runs import expand, owners, sums
 
-__all__ = ["Border", "Pixels", "border_of", "unbroken"]
+__all__ = ["BLOCK", "Border", "Pixels", "border_of", "unbroken"]
+
+BLOCK = 32
+"""Rows of pixels are a multiple of this long. What is summed over them is summed in blocks of it, one after the other:
+BLAS has an order of its own, and one that changes with the length."""
 
 _FAR = 1e8  # in pixels
-_EVEN, _SHORT = 8, 32  # BLAS sums up rows of such lengths in one order, whatever zeros stand behind
 
 
 class Pixels(NamedTuple):
@@ -35,7 +38,7 @@ class Pixels(NamedTuple):
     def filled(cls, many: Int, row: Int, place: Float, sign: Float) -> tuple[Pixels, Int]:
         """Return ``many`` pixels of each mask, in its order, as rows of equal length, and the column of each."""
         column = np.arange(len(row)) - np.repeat(sums(many)[:-1], many)
-        shape = len(many), max(-(-int(many.max(initial=1)) // _EVEN) * _EVEN, _SHORT)
+        shape = len(many), -(-int(many.max(initial=1)) // BLOCK) * BLOCK
         places, signs = np.full((2, *shape), _FAR), np.full(shape, -1.0)
         places[:, row, column], signs[row, column] = place, sign
         return cls(places, signs), column

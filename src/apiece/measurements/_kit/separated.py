@@ -19,7 +19,7 @@ import numpy as np
 from scipy.special import erfcx, expit
 
 from apiece._arrays import Array, Bool, Float, Int
-from apiece.measurements._kit.border import Border, Pixels
+from apiece.measurements._kit.border import BLOCK, Border, Pixels
 
 __all__ = ["Fit", "Kind", "fit", "outline"]
 
@@ -197,11 +197,14 @@ def _solve(kind: Kind, form: Float, slope: Float, pull: Float, weight: Float, ta
     -------
     The inverse of its curvature (K, F, F), in numbers as in `_distances`, and how far each form moves (K,).
     """
-    free = slope.shape[1]
-    curve = (slope * weight[:, None]) @ slope.transpose(0, 2, 1)
-    curve.reshape(-1, free * free)[:, :: free + 1] += _DAMP / tau[:, None] ** 2
-    inverse: Float = np.asarray(np.linalg.inv(curve), np.float64)
-    move = -(inverse @ (slope @ pull[:, :, None]))[:, :, 0]
+    count, free, _ = slope.shape
+    both = np.append(slope * weight[:, None], pull[:, None], 1).reshape(count, free + 1, -1, BLOCK)
+    blocks = slope.reshape(count, free, -1, BLOCK)
+    sums: Float = (both.transpose(0, 2, 1, 3) @ blocks.transpose(0, 2, 3, 1)).sum(1)
+    number = np.arange(free)
+    sums[:, number, number] += _DAMP / tau[:, None] ** 2
+    inverse: Float = np.asarray(np.linalg.inv(sums[:, :free]), np.float64)
+    move = -(inverse @ sums[:, free, :, None])[:, :, 0]
     most: Float = np.abs(move).max(1)
     move *= np.minimum(1, 4 * tau / np.maximum(most, 1e-12))[:, None]
     form += move @ _DISC.T if kind == "disc" else move / _units(form)

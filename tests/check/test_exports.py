@@ -12,6 +12,7 @@ import pytest
 
 from apiece import formats
 from apiece.check import Finding, check, fix, open_labels
+from apiece.formats import coco
 
 SIZE = (90, 120)
 KINDS = ("all_crowd", "half_pixel", "cut_fractions", "filled_hole", "split_parts", "short_box")
@@ -298,7 +299,9 @@ def brush_export(folder: Path, images: list[list[np.ndarray]], info: bool = True
     return path
 
 
-def test_parts_of_a_brush_mask_as_annotations(tmp_path: Path) -> None:
+@pytest.mark.parametrize("at_once", [1, 2, 1 << 14])
+def test_parts_of_a_brush_mask_as_annotations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr(coco, "_OUTLINES", at_once)
     three, one = disc((20, 30, 8), (50, 34, 10), (80, 30, 7)), disc((60, 70, 9))
     (found_one,) = found(brush_export(tmp_path, [[one], [three, one]]))
     assert (found_one.kind, found_one.place.index, found_one.place.instances) == ("split_parts", 1, (0, 1))

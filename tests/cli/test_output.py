@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
 import pytest
 
 from apiece.cli import main
-from apiece.cli._output import check_writable, print_table
+from apiece.cli._output import check_writable, print_json, print_table
 from apiece.errors import ConfigError
 
 
@@ -27,6 +28,14 @@ def test_numbers_are_as_people_write_them(capsys: pytest.CaptureFixture[str]) ->
     print_table("", ("n", "x"), [(1234, 1234.56), (5, 0.12345), (0, math.nan)])
     lines = capsys.readouterr().out.splitlines()
     assert lines == ["    n        x", "1,234  1,234.6", "    5    0.123", "    0        -"]
+
+
+def test_json_of_what_comes_item_by_item_is_that_of_a_list(capsys: pytest.CaptureFixture[str]) -> None:
+    told = {"rows": [{"a": [1, {}], "b": "x\ny é"}, {"c": []}, 2], "none": [], "name": "n", "deep": {"a": {"b": [1]}}}
+    print_json({key: iter(value) if isinstance(value, list) else value for key, value in told.items()})
+    assert capsys.readouterr().out == json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+    print_json({})
+    assert capsys.readouterr().out == "{}\n"
 
 
 def test_a_number_stands_in_one_line_however_narrow_the_terminal(

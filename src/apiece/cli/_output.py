@@ -70,12 +70,31 @@ def tell_cut() -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON object on standard output, with what the readers of labels passed over and cut."""
+    """Print one JSON object on standard output, with what the readers of labels passed over and cut.
+
+    A member that is an iterator is printed as a list, item by item.
+    """
     found = plain(value)
     for key, name in (("passed_over", "shapes"), ("cut_at_border", "cut")):
         told = [facts for facts in _facts if name in facts]
         found |= {key: plain(told)} if told else {}
-    sys.stdout.write(_json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+    for k, (key, member) in enumerate(found.items()):
+        sys.stdout.write(f"{',' if k else '{'}\n  {_dumped(key, 2)}: ")
+        sys.stdout.writelines(_listed(member) if isinstance(member, Iterator) else [_dumped(member, 2)])
+    sys.stdout.write("\n}\n" if found else "{}\n")
+
+
+def _listed(items: Iterator[Any]) -> Iterator[str]:
+    opening = "["
+    for item in items:
+        yield f"{opening}\n    {_dumped(plain(item), 4)}"
+        opening = ","
+    yield "\n  ]" if opening == "," else "[]"
+
+
+def _dumped(value: Any, spaces: int) -> str:
+    """Return JSON, of which all lines but the first stand further to the right; texts in it have no line breaks."""
+    return _json.dumps(value, indent=2, ensure_ascii=False).replace("\n", "\n" + " " * spaces)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -128,8 +128,8 @@ def measure(
         note(f"wrote {path}" if kind in ("html", "png") else f"{len(table):,} row{'s' * (len(table) != 1)} in {path}")
     left_out = report_bad(bad, json)
     if json:
-        told = {"rows": list(table.rows()), "summary": list(summary.rows()), "distribution": list(sizes.rows())}
-        told |= {} if differences is None else {"comparison": list(differences.rows())}
+        told = {"rows": table.rows(), "summary": summary.rows(), "distribution": sizes.rows()}
+        told |= {} if differences is None else {"comparison": differences.rows()}
         print_json({**told, "units": table.units, **left_out})
         return
     print_summary(summary)

@@ -29,7 +29,7 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -65,6 +65,7 @@ from apiece.formats.contract import (
     OpenedLabels,
     Outlines,
     Record,
+    Seen,
     shape_counts,
 )
 
@@ -73,6 +74,7 @@ __all__ = ["FORMAT", "CocoSet", "is_results", "read_results"]
 _COLUMNS = (
     1 << 19
 )  # mask columns decoded together while iterating, at most: about 800 instances on images of 640 pixels
+_OUTLINES = 1 << 14  # that `CocoSet.outlines` hands on in one go
 _RESULT = frozenset(["image_id", "category_id", "score"])
 _WINDOW = 256  # images looked at together while iterating
 
@@ -177,16 +179,19 @@ class CocoSet(OpenedLabels):
         cut, refused = self.border.judge(boxes, self.images.sizes[image[rows]])
         return {int(rows[k]): c for k, c in cut.items()}, {int(rows[k]): reason for k, reason in refused.items()}
 
-    def outlines(self) -> Outlines:
-        """Return every annotation that is drawn as polygons, as its file states it."""
+    def outlines(self, look: Callable[[Outlines], Seen]) -> Iterator[Seen]:
+        """Yield what ``look`` returns of annotations that are drawn as polygons."""
         notes, refused = self.table.annotations, list(self._judged[1])
         row = notes.order[~np.isin(notes.order, refused)]
         image = np.repeat(np.arange(len(self)), np.diff(notes.offsets))[~np.isin(notes.order, refused)]
         place = np.arange(len(row)) - np.searchsorted(image, image)
         drawn = notes.segments.kind[row] == POLYGON
-        points, rings, parts = notes.segments.polygons(row[drawn])
-        none = np.zeros(len(rings) - 1, bool)  # COCO has no holes
-        return Outlines(image[drawn], place[drawn], notes.labels[row[drawn]], points, rings, parts, none)
+        row, image, place = row[drawn], image[drawn], place[drawn]
+        for lo in range(0, len(row), _OUTLINES):
+            some = slice(lo, lo + _OUTLINES)
+            points, rings, parts = notes.segments.polygons(row[some])
+            none = np.zeros(len(rings) - 1, bool)  # COCO has no holes
+            yield look(Outlines(image[some], place[some], notes.labels[row[some]], points, rings, parts, none))
 
     def _refs(self, chosen: list[int]) -> Iterator[ImageRef]:
         """Yield the chosen images, their columns made Python values together."""

@@ -12,12 +12,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self, TypeVar
+
+import numpy as np
 
 from apiece._arrays import Bool, Float, Int
 from apiece._plugins import Room
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
+from apiece.core.runs import sums
 from apiece.errors import ConfigError, FormatError, Option
 from apiece.images import LARGE
 
@@ -47,6 +50,7 @@ __all__ = [
 PAGE = "apiece_page"
 """The attribute of an image by which COCO files of predictions keep `ImageRef.page`."""
 Record = tuple[ImageRef, Instances]
+Seen = TypeVar("Seen")
 OnBad = Callable[[FormatError], None] | None
 """Called with the error of each bad entry, which the reader then leaves out; None: the first error is raised."""
 
@@ -181,7 +185,7 @@ class Cut(NamedTuple):
 
 
 class Outlines(NamedTuple):
-    """Every object that is drawn as polygons, as its label file states it."""
+    """Objects that are drawn as polygons, as their label file states them."""
 
     image: Int
     """Position of its image."""
@@ -201,6 +205,13 @@ class Outlines(NamedTuple):
     def of(self, k: int) -> list[Float]:
         """Return the rings of one object."""
         return [self.points[self.rings[r] : self.rings[r + 1]] for r in range(self.parts[k], self.parts[k + 1])]
+
+    @classmethod
+    def concatenate(cls, sets: Sequence[Outlines]) -> Outlines:
+        """Return the objects of one set or several, in order."""
+        image, place, label, points, _, _, holes = map(np.concatenate, zip(*sets, strict=True))
+        rings, parts = (sums(np.concatenate([np.diff(one[k]) for one in sets])) for k in (4, 5))
+        return cls(image, place, label, points, rings, parts, holes)
 
 
 class OpenedLabels:
@@ -246,9 +257,13 @@ class OpenedLabels:
         """Return the set with other references to the same images; the set itself where its file names them in full."""
         return self
 
-    def outlines(self) -> Outlines | None:
-        """Return the objects that are drawn as polygons; None in formats without polygons."""
-        return None
+    def outlines(self, look: Callable[[Outlines], Seen]) -> Iterator[Seen]:
+        """Yield what ``look`` returns of some objects that are drawn as polygons, then of others, in order.
+
+        It is asked for nothing in formats without polygons. What it returns of an image that has a bad entry may be
+        forgotten, so it keeps no notes itself.
+        """
+        return iter(())
 
     @property
     def annotators(self) -> Mapping[str, Sequence[int]]:

@@ -285,13 +285,11 @@ def _outlines(source: OpenLabels) -> dict[int, list[list[tuple[Float, bool]]]]:
 
     Instances that are not drawn through pixel centres have none.
     """
-    drawn = cast(OpenedLabels, source.labels).outlines()
-    assert drawn is not None
-    traced = through_centres(drawn).tolist()
     found: dict[int, list[list[tuple[Float, bool]]]] = defaultdict(list)
-    for k, index in enumerate(drawn.image.tolist()):
-        holes = drawn.holes[drawn.parts[k] : drawn.parts[k + 1]].tolist()
-        found[index].append(list(zip(drawn.of(k), holes, strict=True)) if traced[k] else [])
+    for drawn, traced in cast(OpenedLabels, source.labels).outlines(lambda some: (some, through_centres(some))):
+        for k, (index, centred) in enumerate(zip(drawn.image.tolist(), traced.tolist(), strict=True)):
+            holes = drawn.holes[drawn.parts[k] : drawn.parts[k + 1]].tolist()
+            found[index].append(list(zip(drawn.of(k), holes, strict=True)) if centred else [])
     return found
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
 
 import cv2
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-from apiece._arrays import Float
+from apiece._arrays import Bool, Float
 from apiece.check._kit.stated_area_box import own_boxes, stated
 from apiece.check._kit.steps import ROUNDED, steps
 from apiece.check.contract import Finding, Kind, Labelled, Place, SetFacts
 from apiece.formats import LabelSet
-from apiece.formats.contract import Outlines
+from apiece.formats.contract import OpenedLabels, Outlines
 
 MOST = 0.9  # share of the objects from which something is a habit of the tool
 CROWDS = 2  # fewest objects that are all crowd
@@ -117,34 +118,63 @@ def found(seen: Sequence[Habits], split: str, facts: SetFacts) -> Iterator[Findi
     if short >= LEAST and short >= MOST * boxed:
         message = f"{short:,} of {boxed:,} stated boxes are one pixel narrower and lower than their masks"
         yield Finding("short_box", message, 1.0, Place(split), repair="rewrite")
-    look = getattr(facts.labels.get(split), "outlines", None)
-    outlines: Outlines | None = None if look is None else look()
-    if outlines is not None and len(outlines.image):
-        yield from _drawn(split, facts, outlines, fractions)
+    labels = facts.labels.get(split)
+    if hasattr(labels, "outlines"):
+        yield from _drawn(split, facts, cast(OpenedLabels, labels), fractions)
 
 
-def _drawn(split: str, facts: SetFacts, outlines: Outlines, fractions: int) -> Iterator[Finding]:
+@dataclass(frozen=True)
+class _Drawn:
+    """Of some objects that are drawn as polygons: how they were traced, and the holes that are filled."""
+
+    objects: int
+    judged: int
+    traced: int
+    whole: int
+    holes: list[Finding]
+    brush: tuple[Outlines, Bool] | None
+    """The outlines, and which step along pixels alone, where Label Studio's converter wrote them."""
+
+
+def _drawn(split: str, facts: SetFacts, labels: OpenedLabels, fractions: int) -> Iterator[Finding]:
     """Yield what polygons show; ``fractions`` counts stated boxes that are no whole numbers."""
-    number, stepped, diagonal, whole = steps(outlines)
-    judged = int((number >= VERTICES).sum())
-    traced = int(((number >= VERTICES) & stepped & (diagonal >= 2)).sum())
+
+    def look(outlines: Outlines) -> _Drawn:
+        number, stepped, diagonal, whole = steps(outlines)
+        shows = number >= VERTICES
+        traced = int((shows & stepped & (diagonal >= 2)).sum())
+        holes = list(_filled_holes(split, facts, outlines))
+        brush = (outlines, stepped) if _from_brush(facts.labels[split]) else None
+        return _Drawn(len(number), int(shows.sum()), traced, int(whole.sum()), holes, brush)
+
+    seen = list(labels.outlines(look))
+    objects, judged, traced, whole = (
+        sum(getattr(one, name) for one in seen) for name in ("objects", "judged", "traced", "whole")
+    )
     if judged >= LEAST and traced >= MOST * judged:
         message = (
             f"{traced:,} of {judged:,} polygons run through pixel centres, as OpenCV's contours do: read as outlines "
             "they leave out the last row and column of their object"
         )
         yield Finding("half_pixel", message, 0.95, Place(split), repair="widen")
-    if fractions >= LEAST and min(fractions, int(whole.sum())) >= MOST * len(whole):
+    if objects and fractions >= LEAST and min(fractions, whole) >= MOST * objects:
         message = (
-            f"{int(whole.sum()):,} of {len(whole):,} polygons have whole numbers alone, though their boxes have "
+            f"{whole:,} of {objects:,} polygons have whole numbers alone, though their boxes have "
             "fractions: the tool cut the fractions off, and moved the outlines by half a pixel on average"
         )
         yield Finding("cut_fractions", message, 0.9, Place(split))
-    if _from_brush(facts.labels[split]):
-        single = stepped & (np.diff(outlines.parts) == 1)
+    if brush := [one.brush for one in seen if one.brush is not None]:
+        outlines = Outlines.concatenate([own for own, _ in brush])
+        single = np.concatenate([stepped for _, stepped in brush]) & (np.diff(outlines.parts) == 1)
         yield from _split(
             split, facts, outlines, [outlines.of(k)[0] if one else None for k, one in enumerate(single.tolist())]
         )
+    for one in seen:
+        yield from one.holes
+
+
+def _filled_holes(split: str, facts: SetFacts, outlines: Outlines) -> Iterator[Finding]:
+    """Yield polygons inside another one of the same object, where the file has no holes."""
     holed = np.add.reduceat(np.append(outlines.holes, False), outlines.parts[:-1]) > 0
     for k in np.flatnonzero((np.diff(outlines.parts) > 1) & ~holed).tolist():
         hole = _enclosed(outlines.of(k))

@@ -20,9 +20,10 @@ from apiece.formats._kit.checks import BadEntryError, Size
 from apiece.formats._kit.entries import Entry, assemble
 from apiece.formats._kit.files import files_below
 from apiece.formats._kit.image_places import image_size
-from apiece.formats.contract import OnBad, OpenedLabels, Outlines, Record, refuse
+from apiece.formats.contract import OnBad, OpenedLabels, Outlines, Record, Seen, refuse
 
 Found = TypeVar("Found")
+_RINGS = 1 << 12  # that `outlines` hands on in one go
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ class EntrySet(FileSet):
         entries: list[Entry] = self.decode(self, index, size)
         return ref, assemble(entries, size, self.classes, file, self.on_bad, self.border, index)
 
-    def outlines(self) -> Outlines:
-        """Return every entry that is drawn as polygons, as its file states it; images with a bad entry are left out."""
+    def outlines(self, look: Callable[[Outlines], Seen]) -> Iterator[Seen]:
+        """Yield what ``look`` returns of entries that are drawn as polygons; images with a bad entry are left out."""
         rows: list[tuple[int, int, int]] = []
         rings: list[Float] = []
         holes: list[bool] = []
@@ -94,10 +95,17 @@ class EntrySet(FileSet):
                     rings += [ring for part in own for ring in part]
                     holes += [k > 0 for part in own for k in range(len(part))]
                     parts.append(len(rings))
-        images, places, labels = np.array(rows, np.int64).reshape(-1, 3).T
-        points = np.concatenate([np.zeros((0, 2)), *rings])
-        begin = sums([len(ring) for ring in rings])
-        return Outlines(images, places, labels, points, begin, np.array(parts), np.array(holes, bool))
+            if len(rings) >= _RINGS:
+                yield look(_flat(rows, rings, holes, parts))
+                rows, rings, holes, parts = [], [], [], [0]
+        yield look(_flat(rows, rings, holes, parts))
+
+
+def _flat(rows: list[tuple[int, int, int]], rings: list[Float], holes: list[bool], parts: list[int]) -> Outlines:
+    """Return objects, of which each row says image, place and class."""
+    images, places, labels = np.array(rows, np.int64).reshape(-1, 3).T
+    points, begin = np.concatenate([np.zeros((0, 2)), *rings]), sums(list(map(len, rings)))
+    return Outlines(images, places, labels, points, begin, np.array(parts), np.array(holes, bool))
 
 
 class LabelImageSet(FileSet):

@@ -40,18 +40,16 @@ from apiece._arrays import keep_freed_memory
 from apiece._strict_json import uncollected
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
-from apiece.core.runs import sums
 from apiece.errors import FormatError
 from apiece.formats._kit.checks import BadEntryError, Size, skip_bad
 from apiece.formats._kit.entries import Entry, draw, nobody
 from apiece.formats._kit.files import files_below, never_raises
-from apiece.formats._kit.flat_parts import FlatParts
 from apiece.formats._kit.image_places import image_note, image_size, noted_image
 from apiece.formats._kit.json_files import dump_json
 from apiece.formats._kit.json_keys import peek_json
 from apiece.formats._kit.label_sets import FileSet, label_files, opened
 from apiece.formats._kit.written import write_each_in_pieces
-from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Outlines, Record, by_image
+from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Outlines, Record, Seen, by_image
 from apiece.formats.geojson._coordinates import read_outlines
 from apiece.formats.geojson._features import Block, Features
 from apiece.formats.geojson._geometry import checked_transform, placed, world_file
@@ -150,12 +148,11 @@ class _FeatureSet(FileSet):
         if empty:
             yield ref, nobody(size, self.classes)
 
-    def outlines(self) -> Outlines:
-        """Return every object as its file states it; images with a bad feature are left out."""
-        found = list[tuple[int, list[int], FlatParts]]()
+    def outlines(self, look: Callable[[Outlines], Seen]) -> Iterator[Seen]:
+        """Yield what ``look`` returns of the objects of some features; images with a bad feature are left out."""
         looked = replace(self, on_bad=None)
         for index in range(len(self.refs)):
-            own = list[tuple[int, list[int], FlatParts]]()
+            seen, first = list[Seen](), 0
             try:
                 size = self._size(index)
                 for table, _ in looked.decode(looked, index):
@@ -163,11 +160,11 @@ class _FeatureSet(FileSet):
                     ends = [ufunc.reduceat(table.parts.points, starts) for ufunc in (np.minimum, np.maximum)]
                     if self.border.judge(np.concatenate(ends, 1), size)[1]:
                         raise BadEntryError("outside")
-                    own.append((index, [table.said[k].label for k in table.of], table.parts))
+                    seen.append(look(table.outlines(index, first)))
+                    first += len(table.of)
             except (BadEntryError, FormatError):
                 continue
-            found += own
-        return _joined(found)
+            yield from seen
 
     def _is_large(self, index: int) -> bool:
         return self.files[index].stat().st_size > _LARGE
@@ -186,20 +183,6 @@ class _FeatureSet(FileSet):
                 table = Table.of_entries(kept)
             yield Objects(masks, table.said, table.of, table.ids)
             first += len(masks)
-
-
-def _joined(found: list[tuple[int, list[int], FlatParts]]) -> Outlines:
-    """Return the objects of several blocks, each with the position of its image and their labels."""
-    numbers = [len(labels) for _, labels, _ in found]
-    image = np.repeat(np.array([index for index, _, _ in found], np.int64), numbers)
-    before = sums(np.bincount(image))[image] if len(image) else image
-    none = np.zeros(0, np.int64)
-    rings = sums(np.concatenate([none, *(np.diff(parts.rings) for _, _, parts in found)]))
-    objects = sums(np.concatenate([none, *(np.diff(parts.parts[parts.objects]) for _, _, parts in found)]))
-    holes = np.concatenate([np.zeros(0, bool), *(parts.holes for _, _, parts in found)])
-    points = np.concatenate([np.zeros((0, 2)), *(parts.points for _, _, parts in found)])
-    labels = np.array([label for _, labels, _ in found for label in labels], np.int64)
-    return Outlines(image, np.arange(len(image)) - before, labels, points, rings, objects, holes)
 
 
 def _tables(labels: FileSet, index: int) -> Iterator[tuple[Table, Callable[[], list[Entry]]]]:

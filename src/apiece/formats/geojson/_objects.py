@@ -20,6 +20,7 @@ from apiece.formats._kit.columns import column, table, taken
 from apiece.formats._kit.entries import PASSAGES, Entry, nobody, own_ids
 from apiece.formats._kit.flat_parts import FlatParts
 from apiece.formats._kit.shapes import Part
+from apiece.formats.contract import Outlines
 from apiece.formats.geojson._classes import class_named
 from apiece.formats.geojson._features import Block, kind_named
 from apiece.formats.geojson._geometry import Placed
@@ -116,6 +117,12 @@ class Table(NamedTuple):
         said = [Said(one.label, one.score, one.crowd, one.extras) for one in entries]
         parts = FlatParts.of([cast(list[Part], one.shape) for one in entries])
         return cls(said, list(range(len(said))), [one.id for one in entries], parts)
+
+    def outlines(self, index: int, first: int) -> Outlines:
+        """Return the objects as the file states them, on the image at ``index``; ``first`` as in `draw`."""
+        count, labels, parts = len(self.of), np.array([one.label for one in self.said], np.int64), self.parts
+        place, rings = np.arange(first, first + count), parts.parts[parts.objects]
+        return Outlines(np.full(count, index), place, labels[self.of], parts.points, parts.rings, rings, parts.holes)
 
     def draw(self, size: Size, border: Border, index: int, first: int) -> Masks | None:
         """Return the masks on an image of (height, width), the one at ``index``, drawn at once.

@@ -142,8 +142,9 @@ class Table:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield each row as a dictionary: column name, without its unit, to Python value; None for NaN and infinity."""
-        lists = [[_plain(v) for v in column.tolist()] for column in self.columns.values()]
-        return (dict(zip(self.columns, row, strict=True)) for row in zip(*lists, strict=True))
+        for first in range(0, len(self), _ROWS):
+            some = ([_plain(v) for v in column[first : first + _ROWS].tolist()] for column in self.columns.values())
+            yield from (dict(zip(self.columns, row, strict=True)) for row in zip(*some, strict=True))
 
     def to_dict(self) -> dict[str, Any]:
         """Return ``{"units": {name: unit}, "rows": [{name: value}, ...]}`` in plain Python values."""

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from tests.check.drawn_labels import asked, box, disc, drawn, kinds, of
 
+import apiece
 from apiece.check import Settings
+from apiece.check.parts import _links, _span
 
 SIZE = (60, 90)
 ROUND = disc(SIZE, 20, 30, 10)
@@ -161,3 +163,21 @@ def test_many_parts_of_many_shapes_at_once() -> None:
         size=3,
     )
     assert kinds(asked("parts", *[of(ROUND)] * 12, instances)) == [("fragment", (1,))]
+
+
+def test_links_and_lengths_are_the_same_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    parts = [disc(SIZE, *rng.uniform(5, (85, 55)), rng.uniform(1, 6)) for _ in range(90)]
+    masks = apiece.Masks.from_dense(np.reshape(parts, (30, 3, *SIZE)).any(1))
+    whole, lengths = _links.linked(apiece.Instances(masks), 4), _span._lengths(masks)
+    assert whole is not None
+    assert whole.hidden.any()
+    assert len(whole.part) > 40
+    monkeypatch.setattr(_span, "AT_ONCE", 32)
+    assert np.array_equal(_span._lengths(masks), lengths)
+    for at_once in (1, 7):
+        monkeypatch.setattr(_links, "_PIECES", at_once)
+        some = _links.linked(apiece.Instances(masks), 4)
+        assert some is not None
+        for name in ("part", "other", "gap", "hidden", "joined"):
+            assert np.array_equal(getattr(some, name), getattr(whole, name)), name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -12,6 +13,7 @@ from skimage.morphology import convex_hull_image
 from tests.check.drawn_labels import disc
 
 from apiece import Masks
+from apiece.check._kit import shapes
 from apiece.check._kit.shapes import bare_on_lines, bridged, dilated, hulls, nearest_pixels
 from apiece.ops.parts import filled
 
@@ -82,3 +84,16 @@ def test_an_open_ring_is_bridged_along_each_border() -> None:
         np.testing.assert_array_equal(whole, wanted)
     inner = Masks.from_boxes([[3, 3, 6, 6]], (10, 10))
     assert bridged(inner) == inner
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 40])
+def test_one_mask_is_the_same_some_columns_at_a_time(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    rng, change = np.random.default_rng(0), {"bridged": bridged, "dilated": dilated}
+    for share in (0.0, 0.02, 0.1, 0.6):
+        mask = Masks.from_dense((rng.random((1, 30, 40)) < share) & (rng.random(40) < 0.5))
+        whole = {name: function(mask) for name, function in change.items()}
+        with monkeypatch.context() as few:
+            few.setattr(shapes, "AT_ONCE", at_once)
+            for name, function in change.items():
+                assert function(mask) == whole[name]
+                assert function(Masks.stored(mask.size, [mask.runs])) == whole[name]

@@ -157,6 +157,11 @@ class Runs(NamedTuple):
             some = slice(self.offsets[lo], self.offsets[hi])
             yield lo, hi, Runs(self.x[some], self.y0[some], self.y1[some], self.offsets[lo : hi + 1] - self.offsets[lo])
 
+    def stretches(self, limit: int) -> Iterator[Runs]:
+        """Yield all runs, ``limit`` at a time, each stretch as `stretch` returns it."""
+        for lo in range(0, len(self.x), limit):
+            yield self.stretch(lo, lo + limit)
+
     def columns(self) -> Iterator[Int32]:
         """Yield the column of each run, some at a time."""
         for lo in range(0, len(self.x), _RUNS):

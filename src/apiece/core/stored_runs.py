@@ -114,6 +114,12 @@ class StoredRuns(Runs):
             yield part
             self._drop()
 
+    def stretches(self, limit: int) -> Iterator[Runs]:
+        """Yield what `Runs.stretches` does; a stretch leaves memory when the next one is asked for."""
+        for some in super().stretches(limit):
+            yield some
+            self._drop()
+
     def columns(self) -> Iterator[Int32]:
         """Yield what `Runs.columns` does; what was read leaves memory when more is asked for."""
         for some in super().columns():

@@ -8,7 +8,7 @@ import numpy as np
 
 from apiece._arrays import Int
 from apiece.core.masks import Masks
-from apiece.core.runs import chunks, expand, offsets_of, owners, segment_sum
+from apiece.core.runs import chunks, expand, offsets_of, owners, segment_sum, stripes
 from apiece.core.set_operations import replaced
 from apiece.ops.hull import hull_columns
 from apiece.ops.overlap import intersections
@@ -22,32 +22,30 @@ def bridged(masks: Masks) -> Masks:
 
     An object that the border cuts continues beyond it, so the line closes a ring that is cut open there.
     """
-    return masks.mapped(_bridged, AT_ONCE)
+    return _bridged(masks) if len(masks) == 1 else masks.mapped(_bridged, AT_ONCE)
 
 
 def _bridged(masks: Masks) -> Masks:
-    """Return what `bridged` does, of masks in memory."""
-    (height, width), owner = masks.size, owners(masks.offsets)
-    boxes, groups = [], []
-    for axis, edge, meets, low, high in (
-        (0, 0, masks.x == 0, masks.y0, masks.y1),
-        (0, width - 1, masks.x == width - 1, masks.y0, masks.y1),
-        (1, 0, masks.y0 == 0, masks.x, masks.x + 1),
-        (1, height - 1, masks.y1 == height, masks.x, masks.x + 1),
-    ):
-        at = np.flatnonzero(meets)
-        who, first = np.unique(owner[at], return_index=True)
-        if len(who):
-            box = np.full((len(who), 4), edge)
-            box[:, axis + 2] += 1
-            box[:, 1 - axis] = np.minimum.reduceat(low[at], first)
-            box[:, 3 - axis] = np.maximum.reduceat(high[at], first)
-            boxes.append(box)
-            groups.append(who)
-    if not boxes:
+    """Return what `bridged` does, of some masks."""
+    height, width = masks.size
+    low, high = np.full((4, len(masks)), max(masks.size)), np.zeros((4, len(masks)), np.int64)
+    for x, y0, y1, offsets in masks.runs.stretches(AT_ONCE):
+        owner = owners(offsets)
+        for k, (meets, begin, end) in enumerate(
+            ((x == 0, y0, y1), (x == width - 1, y0, y1), (y0 == 0, x, x + 1), (y1 == height, x, x + 1))
+        ):
+            at = np.flatnonzero(meets)
+            np.minimum.at(low[k], owner[at], begin[at])
+            np.maximum.at(high[k], owner[at], end[at])
+    side, who = np.nonzero(high)
+    if not len(who):
         return masks
-    some, place = np.unique(np.concatenate(groups), return_inverse=True)
-    drawn = Masks.concatenate([masks[some], Masks.from_boxes(np.concatenate(boxes), masks.size)])
+    edge, (low, high) = np.array([0, width - 1, 0, height - 1])[side], (ends[side, who] for ends in (low, high))
+    boxes = np.where(
+        (side < 2)[:, None], np.stack([edge, low, edge + 1, high], 1), np.stack([low, edge, high, edge + 1], 1)
+    )
+    some, place = np.unique(who, return_inverse=True)
+    drawn = Masks.concatenate([masks[some], Masks.from_boxes(boxes, masks.size)])
     return replaced(masks, some, drawn.merge(np.append(np.arange(len(some)), place), len(some)))
 
 
@@ -80,7 +78,14 @@ def bare_pixels(masks: Masks, cover: Masks) -> Int:
 
 def dilated(masks: Masks) -> Masks:
     """Return each mask with the pixels that share a side with it."""
-    return masks.mapped(_dilated, AT_ONCE)
+    runs = masks.runs
+    if len(masks) > 1 or len(runs.x) <= AT_ONCE:
+        return masks.mapped(_dilated, AT_ONCE)
+    ends = [right for _, right in stripes((runs,), AT_ONCE, common=False)]
+    cuts = itertools.pairwise([0, *ends[:-1], masks.size[1]])
+    wide = ((*cut, Masks.of_runs(masks.size, runs.between(cut[0] - 1, cut[1] + 1))) for cut in cuts)
+    made = (_dilated(some).runs.between(left, right) for left, right, some in wide)
+    return Masks.of_runs(masks.size, runs.like(made).as_one())
 
 
 def _dilated(masks: Masks) -> Masks:

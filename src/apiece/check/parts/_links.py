@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +11,12 @@ from apiece._arrays import Bool, Float, Int
 from apiece.check._kit.shapes import bare_on_lines, nearest_pixels
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
+from apiece.core.runs import chunks
 from apiece.ops.distances import distances
 from apiece.ops.parts import parts_of
 
 MOST = 32  # largest parts of a mask that are examined
+_PIECES = 256  # parts whose links are looked for in one go, with all lines between them
 LINES = (12, 24)  # places in a part, and in the larger ones, between which lines are drawn
 CLOSED = 0.1  # share of these lines without open ground from which the parts belong together under what covers them
 NEAR = 5.0  # largest gap in pixels between two parts of a torn mask
@@ -79,10 +82,21 @@ def linked(instances: Instances, dust: int) -> Links | None:
 
 def _nearest(pieces: Masks, owner: Int, real: Int, cover: Masks) -> tuple[Int, Int, Float, Bool]:
     """Return (each part, the larger one nearest to it, their distance, whether others lie between)."""
-    part, other, lines = [], [], []
     order = real[np.lexsort((-pieces.area[real], owner[real]))]
-    for own in np.split(order, np.flatnonzero(np.diff(owner[order])) + 1):
-        chosen = own[:MOST].tolist()
+    groups = [own[:MOST] for own in np.split(order, np.flatnonzero(np.diff(owner[order])) + 1)]
+    # from left to right, so that those of one go need few columns of the cover
+    groups = [groups[k] for k in np.argsort(pieces.boxes[[own[0] for own in groups], 0], kind="stable")]
+    found = [_nearest_of(pieces, groups[lo:hi], cover) for lo, hi in chunks(np.array([*map(len, groups)]), _PIECES)]
+    part, other, gap, hidden = map(np.concatenate, zip(*found, strict=True))
+    back = np.argsort(owner[part], kind="stable")
+    return part[back], other[back], gap[back], hidden[back]
+
+
+def _nearest_of(every: Masks, groups: Sequence[Int], cover: Masks) -> tuple[Int, Int, Float, Bool]:
+    """Return the same of the parts of some masks, each group in order of size."""
+    members, part, other, lines = np.concatenate(groups), [], [], []
+    pieces = every[members]
+    for chosen in np.split(np.arange(len(members)), np.cumsum([*map(len, groups)])[:-1]):
         runs = [np.arange(pieces.offsets[p], pieces.offsets[p + 1]) for p in chosen]
         for k in range(1, len(chosen)):
             larger = np.concatenate(runs[:k])
@@ -93,14 +107,15 @@ def _nearest(pieces: Masks, owner: Int, real: Int, cover: Masks) -> tuple[Int, I
             nearest = np.concatenate([begin[least], end[least]])[None]
             lines.append(np.concatenate([nearest, _across(pieces, runs[k], larger)]))
     flat = np.concatenate(lines)
-    between, bare = bare_on_lines(cover, flat[:, :2], flat[:, 2:])
+    near = cover.runs.between(int(flat[:, ::2].min()), int(flat[:, ::2].max()) + 1)
+    between, bare = bare_on_lines(Masks.of_runs(cover.size, near), flat[:, :2], flat[:, 2:])
     first = np.cumsum([0, *(len(some) for some in lines[:-1])])
     gap = np.hypot(*(flat[first, 2:] - flat[first, :2]).T)
     # labels often leave a pixel free on either side of what lies on top of an object
     over = (bare[first] <= 2) & (between[first] - bare[first] > bare[first])
     closed = np.add.reduceat((bare == 0).astype(np.float64), first)
     hidden = (bare[first] == 0) | over | (closed >= CLOSED * np.array([len(some) for some in lines]))
-    return np.array(part, np.int64), np.array(other, np.int64), gap, hidden
+    return members[part], members[other], gap, hidden
 
 
 def _across(pieces: Masks, small: Int, large: Int) -> Int:

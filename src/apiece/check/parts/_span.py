@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from apiece._arrays import Float, Int
-from apiece.check._kit.shapes import bare_pixels, bridged, dilated
+from apiece.check._kit.shapes import AT_ONCE, bare_pixels, bridged, dilated
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.ops.parts import filled
@@ -70,13 +70,14 @@ def _spans(label: Int, masks: Masks, others: Masks) -> Spans:
 
 def _lengths(masks: Masks) -> Float:
     """Return the greatest of the widths in `TURNS` directions: at most 0.5 % less than the greatest in any."""
-    turns = np.arange(TURNS) * (np.pi / TURNS)
-    across, down = masks.x[:, None] * np.cos(turns), np.sin(turns)  # never negative: lower pixels lie further on
-    first = masks.offsets[:-1]
-    furthest = np.maximum.reduceat(across + (masks.y1 - 1)[:, None] * down, first)
-    nearest = np.minimum.reduceat(across + masks.y0[:, None] * down, first)
-    width: Float = (furthest - nearest).max(1) + 1
-    return width
+    turns, widths = np.arange(TURNS) * (np.pi / TURNS), [np.zeros(0)]
+    for _, _, runs in masks.runs.parts(AT_ONCE // TURNS):
+        across, down = runs.x[:, None] * np.cos(turns), np.sin(turns)  # never negative: lower pixels lie further on
+        first = runs.offsets[:-1]
+        furthest = np.maximum.reduceat(across + (runs.y1 - 1)[:, None] * down, first)
+        nearest = np.minimum.reduceat(across + runs.y0[:, None] * down, first)
+        widths.append((furthest - nearest).max(1) + 1)
+    return np.concatenate(widths)
 
 
 def limits(kept: Sequence[Spans], few: int) -> dict[int, Limit]:

@@ -11,7 +11,8 @@ import tifffile
 
 from apiece.core.image import PixelSize
 from apiece.errors import ImageError
-from apiece.images import image_size, read_image
+from apiece.images import image_size, open_pyramid, read_image, write_image
+from apiece.transforms.input import seen
 
 RNG = np.random.default_rng(3)
 STACK = RNG.integers(0, 60000, (5, 20, 30), np.uint16)
@@ -196,3 +197,58 @@ def test_circle_of_pages(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(ImageError, match="circle"):
         read_image(path)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "text", "value"),
+    [
+        ("f4", "nan", np.nan),
+        ("f4", "-9999", -9999.0),
+        ("f4", "-3.4028234663852886e+38", np.finfo("f4").min),
+        ("u1", "0", 0.0),
+    ],
+)
+def test_nodata_is_what_gdal_says(tmp_path: Path, dtype: str, text: str, value: float) -> None:
+    pixels = np.random.default_rng(0).integers(1, 99, (40, 48, 3)).astype(dtype)
+    pixels[:20, :16] = value
+    pixels[30, 40, :2] = np.nan_to_num(value)  # one channel tells that there is something
+    path = tmp_path / "a.tif"
+    tag = [(42113, "s", 0, text, True)]
+    tifffile.imwrite(path, pixels, tile=(16, 16), photometric="rgb", compression="zlib", extratags=tag)
+    image, empty = read_image(path), np.zeros((40, 48), bool)
+    empty[:20, :16] = True
+    np.testing.assert_array_equal(image.pixels, pixels)
+    np.testing.assert_equal(image.nodata, value)
+    assert image.data is not None
+    np.testing.assert_array_equal(~image.data, empty)
+    assert np.isfinite(image.colours().pixels[empty]).all()
+    assert image.colours().data is None
+    np.testing.assert_array_equal(seen(image, 3)[1], ~empty)
+    with open_pyramid(path) as pyramid:
+        np.testing.assert_array_equal(pyramid.window((8, 8, 40, 40)).data, ~empty[8:40, 8:40])
+        assert pyramid.window((20, 0, 40, 20)).data is None
+    write_image(tmp_path / "b.tif", image)
+    np.testing.assert_equal(read_image(tmp_path / "b.tif").nodata, value)
+    with pytest.raises(ImageError, match=r"does not say that .* is no data|cannot hold"):
+        write_image(tmp_path / "b.png", image)
+
+
+@pytest.mark.parametrize("text", ["-1", "300", "0.5", "inf", "nan", "none"])
+def test_nodata_that_no_pixel_can_have_is_none(tmp_path: Path, text: str) -> None:
+    pixels = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, extratags=[(42113, "s", 0, text, True)])
+    assert read_image(tmp_path / "a.tif").nodata is None
+
+
+def test_tiles_that_gdal_leaves_out_are_nodata_in_windows_too(tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    options = {"driver": "GTiff", "height": 64, "width": 64, "count": 1, "dtype": "int16", "nodata": -5}
+    with rasterio.open(
+        tmp_path / "a.tif", "w", tiled=True, blockxsize=32, blockysize=32, sparse_ok=True, **options
+    ) as out:
+        out.write(np.full((1, 32, 32), 7, np.int16), window=((0, 32), (0, 32)))
+    whole = read_image(tmp_path / "a.tif")
+    with open_pyramid(tmp_path / "a.tif") as pyramid:
+        np.testing.assert_array_equal(pyramid.window((0, 0, 64, 64)).pixels, whole.pixels)
+    assert whole.data is not None
+    assert whole.data.sum() == 32 * 32

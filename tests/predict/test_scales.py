@@ -74,6 +74,17 @@ def test_the_level_that_is_next_finer_is_taken_and_named(tmp_path: Path, caplog:
         np.testing.assert_array_equal(exact.window((0, 0, 160, 120)).pixels, pyramid.window((0, 0, 160, 120), 1).pixels)
 
 
+def test_what_is_no_data_is_mixed_with_nothing(tmp_path: Path) -> None:
+    pixels = np.full((64, 64), 5, np.float32)
+    pixels[:, :21] = np.nan
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels, tile=(32, 32), compression="zlib", extratags=[(42113, "s", 0, "nan", True)])
+    with open_pyramid(path) as pyramid:
+        half = at_learned_scale(pyramid, "0.25 um", HALF).window((0, 0, 32, 32))
+    assert np.isnan(half.pixels[:, :10]).all()
+    np.testing.assert_allclose(half.pixels[:, 11:], 5)
+
+
 def test_masks_come_back_at_the_size_of_the_image(learned: Model, tmp_path: Path) -> None:
     path, truth = written(tmp_path / "a.ome.tif", picture(), 0.25, (2,)), Masks.from_label_map(picture())
     predict_to(learned, path, tmp_path / "out", conf=0, tile=64, pixel_size="auto")

@@ -49,6 +49,22 @@ def test_channels_that_do_not_match(found: int, wanted: int) -> None:
         match_channels(pixels, wanted)
 
 
+@pytest.mark.parametrize("nodata", [-9999.0, np.nan])
+def test_nodata_has_no_part_in_what_is_seen(nodata: float) -> None:
+    pixels = np.random.default_rng(0).random((8, 9, 3)).astype(np.float32)
+    pixels[:2] = nodata
+    array, frame = prepare(Image(pixels, nodata=nodata), ModelInput())
+    plain, _ = prepare(Image(pixels[2:]), ModelInput())
+    np.testing.assert_array_equal(array[:, 2:], plain)
+    assert np.isfinite(array).all()
+    assert frame.data is not None
+    assert int(frame.data.area[0]) == 54
+    with pytest.raises(DataError, match=r"^the image has 3 channels, the model takes 5"):
+        prepare(Image(pixels, nodata=nodata), ModelInput(5, mean=(0,) * 5, std=(1,) * 5))
+    with pytest.raises(ConfigError, match="not both"):
+        Image(pixels, alpha="unassociated", nodata=nodata)
+
+
 def test_alpha_is_no_channel_unless_the_model_takes_it() -> None:
     pixels = np.random.default_rng(0).integers(10, 200, (8, 9, 4), np.uint8)
     pixels[:2, :, 3], pixels[2:, :, 3] = 0, 255

@@ -98,6 +98,8 @@ class Image:
     path : the file it came from, if any.
     alpha : how the last channel is an alpha channel: ``"unassociated"``, or ``"associated"``, which is to say that the
         other channels were multiplied by it; None if it is none. Only the file can say so.
+    nodata : the value of pixels that hold nothing, which have it in every channel (NaN is one, too), as GDAL writes it;
+        None if there is none.
 
     Examples
     --------
@@ -112,6 +114,7 @@ class Image:
     pixel_size: PixelSize | None = None
     path: Path | None = None
     alpha: Literal["unassociated", "associated"] | None = None
+    nodata: float | None = None
 
     def __post_init__(self) -> None:
         given: object = self.pixels
@@ -132,22 +135,33 @@ class Image:
             raise ConfigError(f"alpha must be 'unassociated', 'associated' or None, got {self.alpha!r}")
         if self.alpha is not None and self.channels < 2:
             raise InvalidInstancesError("an image of one channel has no alpha channel beside it")
+        if self.alpha is not None and self.nodata is not None:
+            raise ConfigError("an image has an alpha channel or a nodata value, not both")
 
     @property
     def data(self) -> Bool | None:
-        """Where there is anything to be seen, bool (height, width): alpha is above 0. None if that is all of it."""
-        shown = None if self.alpha is None else self.pixels[:, :, -1] > 0
-        return None if shown is None or shown.all() else shown
+        """Where there is anything to be seen, bool (height, width): alpha is above 0, or a channel has data.
+
+        None if that is all of it."""
+        shown: Bool
+        if self.alpha is not None:
+            shown = self.pixels[:, :, -1] > 0
+        elif self.nodata is not None:
+            some = ~np.isnan(self.pixels) if np.isnan(self.nodata) else self.pixels != self.nodata
+            shown = np.any(some, axis=2)
+        else:
+            return None
+        return None if shown.all() else shown
 
     def colours(self) -> Image:
-        """Return the image without its alpha channel; itself if it has none.
+        """Return the image without its alpha channel and pixels of ``nodata``; itself if it has neither.
 
-        Colours that were multiplied by alpha are divided by it. Transparent ground, whose stored colours mean nothing,
-        gets the median of the rest in each channel.
+        Colours that were multiplied by alpha are divided by it. Ground that is transparent or ``nodata``, whose stored
+        colours mean nothing, gets the median of the rest in each channel.
         """
-        if self.alpha is None:
+        if self.alpha is None and self.nodata is None:
             return self
-        pixels, alpha = self.pixels[:, :, :-1], self.pixels[:, :, -1]
+        pixels, alpha = self.pixels[:, :, : -1 if self.alpha else None], self.pixels[:, :, -1]
         full = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1
         if self.alpha == "associated" and (partial := (alpha > 0) & (alpha < full)).any():
             pixels = pixels.copy()
@@ -158,7 +172,7 @@ class Image:
             seen = pixels[shown]
             middle = np.median(seen[:: max(len(seen) // 4096, 1)], axis=0) if len(seen) else np.zeros(pixels.shape[2])
             pixels = np.where(shown[:, :, None], pixels, middle.astype(pixels.dtype))
-        return replace(self, pixels=np.ascontiguousarray(pixels), alpha=None)
+        return replace(self, pixels=np.ascontiguousarray(pixels), alpha=None, nodata=None)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -177,6 +191,7 @@ class Image:
         height, width = self.size
         known = "".join(f", {x}" for x in (self.pixel_size, self.path) if x is not None)
         alpha = "" if self.alpha is None else ", the last one alpha"
+        alpha += "" if self.nodata is None else f", nodata {self.nodata:g}"
         return f"Image({height} x {width}, {self.channels} x {self.pixels.dtype}{alpha}{known})"
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:

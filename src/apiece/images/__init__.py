@@ -65,7 +65,7 @@ def read_image(path: Path | str, *, page: int | None = None, max_pixels: int = M
 
     Returns
     -------
-    The image, with its pixel size and its alpha channel if the file states them.
+    The image, with its pixel size, its alpha channel and its nodata value if the file states them.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def read_image(path: Path | str, *, page: int | None = None, max_pixels: int = M
     with _reader(path) as reader:
         decoded = reader.read(path, page, max_pixels)
         pixels = oriented(decoded.pixels, decoded.orientation)
-        return Image(pixels, pixel_size=decoded.pixel_size, path=path, alpha=decoded.alpha)
+        return Image(pixels, decoded.pixel_size, path, decoded.alpha, decoded.nodata)
 
 
 def image_size(path: Path | str, *, page: int | None = None) -> tuple[int, int]:
@@ -187,6 +187,7 @@ def open_pyramid(path: Path | str, *, page: int | None = None, max_pixels: int =
             pyramid = Pyramid(
                 path, (image.size,), image.channels, held.dtype,
                 lambda level, box: held[box[1] : box[3], box[0] : box[2]], image.pixel_size, image.alpha,
+                nodata=image.nodata,
             )  # fmt: skip
         yield pyramid
 

@@ -51,12 +51,14 @@ class Decoded:
     orientation : EXIF / TIFF tag 274, 1 to 8.
     pixel_size : of the oriented image, if the file states one.
     alpha : how the last channel is an alpha channel, as in `Image`, if the file states that it is one.
+    nodata : as in `Image`, if the file states it.
     """
 
     pixels: Array
     orientation: int = 1
     pixel_size: PixelSize | None = None
     alpha: Literal["unassociated", "associated"] | None = None
+    nodata: float | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class Pyramid:
     channels, dtype : as `Image.pixels` has them.
     pixels : from ``(level, box)`` to the pixels of a window, (height, width, channels).
     pixel_size : of level 0, if the file states one.
-    alpha : as in `Image`.
+    alpha, nodata : as in `Image`.
     tile : (height, width) of what is stored, and so decoded, as one in level 0; (1, 1) if that is nothing to mind.
 
     Examples
@@ -112,6 +114,7 @@ class Pyramid:
     pixel_size: PixelSize | None = None
     alpha: Literal["unassociated", "associated"] | None = None
     tile: tuple[int, int] = (1, 1)
+    nodata: float | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -143,7 +146,7 @@ class Pyramid:
         if size is not None and level:
             down, across = self.levels[0][0] / height, self.levels[0][1] / width
             size = PixelSize(size.x * across, size.y * down, size.unit)
-        return Image(pixels, size, self.path, self.alpha)
+        return Image(pixels, size, self.path, self.alpha, self.nodata)
 
 
 @dataclass(frozen=True)

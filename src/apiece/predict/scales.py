@@ -80,8 +80,22 @@ def _resampled(pyramid: Pyramid, level: int, size: tuple[int, int], box: Box) ->
     x0, y0, x1, y1 = box
     rows, top = _weights(pyramid.levels[level][0], size[0], y0, y1)
     columns, left = _weights(pyramid.levels[level][1], size[1], x0, x1)
-    seen = pyramid.window((left, top, left + columns.shape[1], top + rows.shape[1]), level).pixels
-    values = np.stack([(rows @ seen[..., k].astype(np.float64)) @ columns.T for k in range(seen.shape[2])], axis=2)
+    window = pyramid.window((left, top, left + columns.shape[1], top + rows.shape[1]), level)
+    seen, data = window.pixels, window.data
+
+    def mean(values: Array) -> Array:
+        return np.asarray((rows @ values.astype(np.float64)) @ columns.T)
+
+    if data is None:
+        values = np.stack([mean(seen[..., k]) for k in range(seen.shape[2])], axis=2)
+    else:  # colours of pixels without data mean nothing
+        share, colours = mean(data), seen.shape[2] - (window.alpha is not None)
+        values = np.stack([mean(np.where(data, seen[..., k], 0)) for k in range(colours)], axis=2)
+        values /= np.where(share > 0, share, 1)[..., None]
+        if window.alpha is not None:
+            values = np.append(values, mean(seen[..., -1])[..., None], 2)
+        elif window.nodata is not None:
+            values[share == 0] = window.nodata
     if seen.dtype.kind == "b":
         return np.asarray(values >= 0.5)
     return (np.rint(values) if seen.dtype.kind in "iu" else values).astype(seen.dtype)

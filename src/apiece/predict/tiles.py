@@ -235,6 +235,7 @@ def open_large(source: Source, model: Model, tiling: Tiling, *, skip_bad: bool =
         pyramid = Pyramid(
             Path(source.name), (image.size,), image.channels, held.dtype,
             lambda level, box: held[box[1] : box[3], box[0] : box[2]], image.pixel_size, image.alpha,
+            nodata=image.nodata,
         )  # fmt: skip
         yield _large(source, pyramid, model, tiling, opening, skip_bad)
         return

@@ -6,6 +6,7 @@ import json
 import tempfile
 import zipfile
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def read_upload(data: bytes, index: int, limits: Limits) -> Image:
             image = read_image(path, max_pixels=limits.image_pixels)
         except ImageError as error:
             raise HTTPException(422, f"image {index} {error.reason}") from error
-    return Image(image.pixels, pixel_size=image.pixel_size, alpha=image.alpha)
+    return replace(image, path=None)
 
 
 def answer_files(

@@ -121,20 +121,19 @@ def _clashes(stuff: Instances) -> Iterator[str]:
 
 @dataclass
 class _Ground:
-    """What there is of alpha channels and of transparent ground, which is not learned from."""
+    """What there is of alpha channels, and of ground that is transparent (or nodata), which is not learned from."""
 
     images: int = 0  # with an alpha channel that is left out
-    transparent: int = 0  # of them, those with transparent ground
+    transparent: int = 0  # images with such ground
     empty: int = 0  # of them, those with nothing else
-    gone: int = 0  # objects that lie on transparent ground alone
+    gone: int = 0  # objects that lie on such ground alone
     cut: int = 0  # objects that lie on it in part
 
     def look(self, image: Image, found: Instances, channels: int | None) -> None:
         """Take in an image with its instances."""
-        if image.alpha is None or image.channels == channels:
-            return
-        self.images += 1
-        if (data := image.data) is None:
+        alpha = image.alpha is not None and image.channels != channels
+        self.images += alpha
+        if (data := image.data if alpha or image.nodata is not None else None) is None:
             return
         self.transparent += 1
         self.empty += not data.any()
@@ -157,8 +156,9 @@ class _Ground:
             )
         if self.empty == looked:
             raise DataError(
-                f"{config.data}: the alpha channel says that all {looked} images looked at are transparent everywhere; "
-                "save them without it, or take it as a channel with " + Option("channels", channels)
+                f"{config.data}: the alpha channel or the nodata value says that all {looked} images looked at are "
+                "transparent everywhere; save them without it, or take alpha as a channel with "
+                + Option("channels", channels)
             )
 
 

@@ -129,7 +129,8 @@ def seen(image: Image, channels: int) -> tuple[Array, Bool | None]:
     """Return what a model of so many channels takes of an image, and where that is data (None: everywhere).
 
     An alpha channel is left out, and what it makes transparent is no data, unless the model takes as many channels as
-    the image has with it. What is left is matched as `match_channels` says.
+    the image has with it. Pixels of the image's ``nodata`` are none, either. What is left is matched as
+    `match_channels` says.
 
     Examples
     --------
@@ -137,12 +138,12 @@ def seen(image: Image, channels: int) -> tuple[Array, Bool | None]:
     >>> [seen(tile, channels)[0].shape[2] for channels in (3, 4)]
     [3, 4]
     """
-    if not _leaves_alpha(image, channels):
+    if not _leaves_ground(image, channels):
         return match_channels(image.pixels, channels), None
     try:
         return match_channels(image.colours().pixels, channels), data_of(image, channels)
     except DataError as error:
-        raise DataError(f"beside its alpha channel, {error}") from error
+        raise (error if image.alpha is None else DataError(f"beside its alpha channel, {error}")) from error
 
 
 def taken(image: Image, spec: ModelInput) -> tuple[Array, Bool | None]:
@@ -152,8 +153,7 @@ def taken(image: Image, spec: ModelInput) -> tuple[Array, Bool | None]:
     except DataError:
         if not spec.any_channels or not image.pixels.size:
             raise
-    colours = image.pixels if image.alpha is None else image.colours().pixels
-    return np.repeat(_averaged(colours), spec.channels, axis=2), image.data
+    return np.repeat(_averaged(image.colours().pixels), spec.channels, axis=2), image.data
 
 
 def _averaged(pixels: Array) -> Float32:
@@ -167,11 +167,11 @@ def _averaged(pixels: Array) -> Float32:
 
 def data_of(image: Image, channels: int) -> Bool | None:
     """Return where a model of so many channels takes an image for data, as `seen` does; None: everywhere."""
-    return image.data if _leaves_alpha(image, channels) else None
+    return image.data if _leaves_ground(image, channels) else None
 
 
-def _leaves_alpha(image: Image, channels: int) -> bool:
-    return image.alpha is not None and image.channels != channels
+def _leaves_ground(image: Image, channels: int) -> bool:
+    return image.nodata is not None or (image.alpha is not None and image.channels != channels)
 
 
 def colour_channels(image: Image) -> int:

@@ -64,6 +64,8 @@ def _check_png(path: Path, image: Image) -> None:
     pixels = image.pixels
     if image.alpha == "associated" or (image.alpha is not None and pixels.shape[2] not in (2, 4)):
         raise ImageError(path, "a PNG holds unassociated alpha, of grey or of RGB; write a .tif instead")
+    if image.nodata is not None:
+        raise ImageError(path, f"a PNG does not say that {image.nodata:g} is no data; write a .tif instead")
     if pixels.dtype.newbyteorder("=") not in (np.bool_, np.uint8, np.uint16) or pixels.shape[2] > 4:
         raise ImageError(
             path, f"a PNG cannot hold {pixels.dtype} with {pixels.shape[2]} channels without loss; write a .tif instead"
@@ -94,6 +96,8 @@ def _write_tiff(path: Path, image: Image, pixel_size: PixelSize | None) -> None:
     if pixel_size is not None:
         centimetres = pixel_size.to("cm")
         resolution = {"resolution": (1 / centimetres.x, 1 / centimetres.y), "resolutionunit": "CENTIMETER"}
+    # GDAL's tag of nodata, a text
+    nodata = [] if image.nodata is None else [(42113, "s", 0, f"{image.nodata!r}", True)]
     planar = channels > 1 and pixels.dtype == np.bool_  # tifffile cannot read interleaved single bits back
     array = pixels[:, :, 0] if channels == 1 else np.moveaxis(pixels, 2, 0) if planar else pixels
     tifffile.imwrite(
@@ -105,5 +109,6 @@ def _write_tiff(path: Path, image: Image, pixel_size: PixelSize | None) -> None:
         compression=None if pixels.dtype == np.bool_ else "zlib",
         metadata={"axes": "YX" if channels == 1 else "SYX" if planar else "YXS"},
         bigtiff=pixels.nbytes > 2**31,
+        extratags=nodata,
         **resolution,
     )

@@ -4,6 +4,7 @@
 - A file of several pages, slices or frames is read one at a time, by ``page``. A Z-stack without ``page`` is refused.
 - White-is-zero images are turned so that larger is brighter; palettes expand to their colours (8-bit if exact).
 - The last channel is alpha where the tag ExtraSamples says so, associated (1) or not (2).
+- Pixels that have GDAL's nodata value in every channel hold nothing; an alpha channel says better what does.
 - 1-bit becomes bool; 2- to 15-bit integers keep their values in the next larger dtype.
 """
 
@@ -57,6 +58,22 @@ class _Plane:
     def alpha(self) -> Literal["unassociated", "associated"] | None:
         extra = self.key.extrasamples if len(self.pages) == 1 and self.channels > 1 else ()
         return _ALPHA.get(int(extra[-1])) if extra else None
+
+    @property
+    def nodata(self) -> float | None:
+        """The value of pixels that hold nothing, as GDAL states it, if a pixel can have it."""
+        tag, dtype = self.key.tags.get(_GDAL_NODATA), np.dtype(self.key.dtype)
+        if tag is None or self.alpha is not None or int(self.key.photometric) not in (_BLACK_IS_ZERO, _RGB):
+            return None
+        try:
+            value = float(str(tag.value))
+        except ValueError:
+            return None
+        if dtype.kind == "f":
+            with np.errstate(over="ignore"):
+                return float(dtype.type(value))
+        whole = dtype.kind in "ui" and value.is_integer()
+        return value if whole and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max else None
 
     @property
     def orientation(self) -> int:
@@ -209,7 +226,7 @@ def _read(path: Path, page: int | None, max_pixels: int) -> Decoded:
         pixels = _seen(_pixels(plane, tif, path), plane, path)
         pixel_size = tiff_meta.pixel_size(tif, plane.series, oriented=plane.orientation)
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    return Decoded(pixels, plane.orientation, pixel_size, plane.alpha)
+    return Decoded(pixels, plane.orientation, pixel_size, plane.alpha, plane.nodata)
 
 
 def _orientation(path: Path, page: int | None) -> int:
@@ -249,7 +266,7 @@ def _pyramid(path: Path, page: int | None) -> Iterator[Pyramid | None]:
         probe, key = pixels(0, (0, 0, 1, 1)), plane.key
         tile = (1, 1) if key.is_memmappable else (int(key.chunks[0]), int(key.chunks[1]))
         sizes = tuple(one.size for one in levels)
-        yield Pyramid(path, sizes, probe.shape[2], probe.dtype, pixels, size, plane.alpha, tile)
+        yield Pyramid(path, sizes, probe.shape[2], probe.dtype, pixels, size, plane.alpha, tile, plane.nodata)
 
 
 def _window(plane: _Plane, tif: tifffile.TiffFile, path: Path, box: Box) -> Array:

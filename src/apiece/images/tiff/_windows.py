@@ -34,7 +34,7 @@ def page_window(page: tifffile.TiffPage, box: Box) -> Array:
         part = whole[:, y0:y1, x0:x1].transpose(1, 2, 0) if planar else whole[y0:y1, x0:x1]
         return np.array(part if part.ndim == 3 else part[:, :, None])
     height, width = page.shape[planar : planar + 2]
-    out = np.zeros((y1 - y0, x1 - x0, int(page.samplesperpixel)), page.dtype)
+    out = np.full((y1 - y0, x1 - x0, int(page.samplesperpixel)), page.nodata, page.dtype)
     for data, sample, top, left in _segments(page, box, planar):
         a, b = max(y0, top), max(x0, left)
         c, d = (min(*ends) for ends in ((y1, top + data.shape[0], height), (x1, left + data.shape[1], width)))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import tifffile
 from tests.predict.known_model import Blobs, Settings
 
-from apiece import Instances, Masks, formats
+from apiece import Image, Instances, Masks, formats
 from apiece.errors import ConfigError, ImageError
-from apiece.images import open_pyramid
+from apiece.images import open_pyramid, write_image
 from apiece.models._engine.folder import save_model
 from apiece.models.contract import ModelInput
 from apiece.predict import Model, load, predict_to
@@ -83,6 +84,18 @@ def test_what_is_no_data_is_mixed_with_nothing(tmp_path: Path) -> None:
         half = at_learned_scale(pyramid, "0.25 um", HALF).window((0, 0, 32, 32))
     assert np.isnan(half.pixels[:, :10]).all()
     np.testing.assert_allclose(half.pixels[:, 11:], 5)
+
+
+@pytest.mark.parametrize("alpha", ["associated", "unassociated"])
+def test_transparent_ground_is_mixed_with_nothing(tmp_path: Path, alpha: Literal["associated", "unassociated"]) -> None:
+    pixels = np.full((64, 64, 2), (100, 255), np.uint8)
+    pixels[:, :21] = (0, 0) if alpha == "associated" else (7, 0)
+    write_image(tmp_path / "a.tif", Image(pixels, alpha=alpha))
+    with open_pyramid(tmp_path / "a.tif") as pyramid:
+        half = at_learned_scale(pyramid, "0.25 um", HALF).window((0, 0, 32, 32))
+    assert half.data is not None
+    assert half.data[:, 11:].all()
+    np.testing.assert_allclose(half.colours().pixels[half.data], 100, atol=1)
 
 
 def test_masks_come_back_at_the_size_of_the_image(learned: Model, tmp_path: Path) -> None:

@@ -81,14 +81,14 @@ def _resampled(pyramid: Pyramid, level: int, size: tuple[int, int], box: Box) ->
     rows, top = _weights(pyramid.levels[level][0], size[0], y0, y1)
     columns, left = _weights(pyramid.levels[level][1], size[1], x0, x1)
     window = pyramid.window((left, top, left + columns.shape[1], top + rows.shape[1]), level)
-    seen, data = window.pixels, window.data
+    seen, data = window.pixels, None if window.alpha == "associated" else window.data
 
     def mean(values: Array) -> Array:
         return np.asarray((rows @ values.astype(np.float64)) @ columns.T)
 
     if data is None:
         values = np.stack([mean(seen[..., k]) for k in range(seen.shape[2])], axis=2)
-    else:  # colours of pixels without data mean nothing
+    else:  # colours of pixels without data mean nothing; associated ones are 0 there, and are divided by alpha later
         share, colours = mean(data), seen.shape[2] - (window.alpha is not None)
         values = np.stack([mean(np.where(data, seen[..., k], 0)) for k in range(colours)], axis=2)
         values /= np.where(share > 0, share, 1)[..., None]

@@ -189,11 +189,11 @@ def test_memory_that_is_freed_is_used_again_and_given_back_at_the_end() -> None:
 
     new = []
     with reused():
-        for _ in range(5):
+        for _ in range(5):  # of malloc alone: what torch asks for is aligned, and glibc finds room for it by chance
             before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-            torch.zeros(1 << 26)
+            np.ones(1 << 25)
             new.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
         kept = pages()
     block = (1 << 28) // resource.getpagesize()
-    assert min(new) < block // 100
+    assert max(new[1:]) < block // 100
     assert kept - pages() > block // 2

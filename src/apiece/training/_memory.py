@@ -18,9 +18,9 @@ def reused() -> Iterator[None]:
     """Keep what is freed inside of this context; all of it is given back at the end.
 
     glibc gives blocks of more than 32 MB back at once, whatever `apiece._arrays.keep_freed_memory` does for smaller
-    ones. Each step of a training on a CPU then gets its pages anew, emptied by the system: a tenth of its time. torch asks
-    for aligned blocks, which glibc does not always find in a freed block of their size: memory grows at first. In threads
-    other than the first, and with other C libraries, nothing changes.
+    ones. Each step of a training on a CPU then gets its pages anew, emptied by the system: a tenth of its time. torch
+    asks for aligned blocks, which glibc does not always find in a freed block of their size: memory grows at first. In
+    threads other than the first, and with other C libraries, nothing changes.
     """
     library: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
     if not hasattr(library, "mallopt"):

@@ -14,14 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self, TypeVar
 
-import numpy as np
-
-from apiece._arrays import Bool, Float, Int
 from apiece._plugins import Room
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
-from apiece.core.runs import sums
 from apiece.errors import ConfigError, FormatError, Option
+from apiece.formats._kit.outlines import Outlines
 from apiece.images import LARGE
 
 __all__ = [
@@ -182,36 +179,6 @@ class Cut(NamedTuple):
     """Whether that is further than a reader cuts unasked."""
     box: tuple[float, ...]
     """The box x0, y0, x1, y1 of what is left."""
-
-
-class Outlines(NamedTuple):
-    """Objects that are drawn as polygons, as their label file states them."""
-
-    image: Int
-    """Position of its image."""
-    place: Int
-    """Its place among the instances of that image."""
-    label: Int
-    """Its class."""
-    points: Float
-    """(P, 2) x, y of all vertices."""
-    rings: Int
-    """Where each ring begins among the vertices, and their number."""
-    parts: Int
-    """Where each object begins among the rings, and their number."""
-    holes: Bool
-    """Of each ring, whether the file says that it is a hole."""
-
-    def of(self, k: int) -> list[Float]:
-        """Return the rings of one object."""
-        return [self.points[self.rings[r] : self.rings[r + 1]] for r in range(self.parts[k], self.parts[k + 1])]
-
-    @classmethod
-    def concatenate(cls, sets: Sequence[Outlines]) -> Outlines:
-        """Return the objects of one set or several, in order."""
-        image, place, label, points, _, _, holes = map(np.concatenate, zip(*sets, strict=True))
-        rings, parts = (sums(np.concatenate([np.diff(one[k]) for one in sets])) for k in (4, 5))
-        return cls(image, place, label, points, rings, parts, holes)
 
 
 class OpenedLabels:
